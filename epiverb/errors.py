@@ -30,6 +30,10 @@ class GradingError(EpiverbError, RuntimeError):
     """An answer that could not be graded."""
 
 
+class EngineError(EpiverbError, RuntimeError):
+    """A model or server that is not there, is gone, or cannot do what was asked."""
+
+
 class AlignmentError(EpiverbError, ValueError):
     """Text, tokens and log-probabilities that do not fit together."""
 

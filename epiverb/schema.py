@@ -86,4 +86,19 @@ TABLES: dict[str, tuple[Column, ...]] = {
         x        | float  | the coordinate on that axis; a bin by its left edge
         value    | float? | in the measure's unit; a bin without hits is 0, not absent
     """),
+    "tokens": _columns("""
+        trace_id | str    | the trace
+        position | int    | index of the token in the response, from 0
+        token_id | int    | as generated, never from encoding the text again
+        start    | int?   | code point in `response` where the token's text begins; null: no offset could be had
+        end      | int?   | code point behind it; a token that holds part of a character spans the whole of it
+        logprob  | float? | natural log-probability, before temperature and truncation unless run.json says otherwise
+    """),
+    "alternatives": _columns("""
+        trace_id | str   | the trace
+        position | int   | index of the token in the response, from 0
+        rank     | int   | 0 is the most likely token
+        token_id | int   | the token
+        logprob  | float | its natural log-probability at this position
+    """),
 }

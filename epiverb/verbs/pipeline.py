@@ -19,7 +19,6 @@ import polars as pl
 from epiverb.measures.base import Batch, Hits, by_lexicon
 from epiverb.measures.compute import compute
 from epiverb.run import conform
-from epiverb.schema import TABLES
 from epiverb.text import loops, thinking, words
 from epiverb.text.cues import CUES
 from epiverb.text.match import Matcher
@@ -32,6 +31,8 @@ X = TypeVar("X")
 Y = TypeVar("Y")
 
 WORKERS = 2
+MEASURED = ("traces", "hits", "values", "points")
+"""The tables that every run has; those of tokens are written where tokens are known."""
 MERGED = 1 << 20
 """Bytes below which the parts of a table become one file at the end: it costs a few hundredths of a second."""
 
@@ -105,7 +106,7 @@ def write_part(folder: Path, number: int, tables: Tables) -> None:
     A table is a file `traces.parquet` where it is small (see `settle`), else a folder of that name with a file a part:
     readers of Parquet take either, parts are written at the same time, and none is read again to append to it.
     """
-    for name in TABLES:
+    for name in MEASURED:
         path = folder / f"{name}.parquet"
         path.mkdir(exist_ok=True)
         frame = conform(getattr(tables, name), name)
@@ -116,7 +117,7 @@ def write_part(folder: Path, number: int, tables: Tables) -> None:
 
 def settle(folder: Path) -> None:
     """Turn tables that are small, or of a single part, into plain files."""
-    for name in TABLES:
+    for name in MEASURED:
         path = folder / f"{name}.parquet"
         parts = sorted(path.iterdir())
         scratch = path.with_suffix(".part")

@@ -1,0 +1,107 @@
+"""The protocol behind every engine: prompts in, completions with tokens and log-probabilities out, as they finish."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+Message = dict[str, str]
+FinishReason = Literal["stop", "length", "error"]
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How to decode. What an engine cannot do is an error, never dropped in silence."""
+
+    n: int = 1
+    """Samples a request."""
+    temperature: float = 1.0
+    """0: greedy."""
+    top_p: float = 1.0
+    top_k: int = 0
+    """0: off."""
+    min_p: float = 0.0
+    max_tokens: int = 2048
+    stop: tuple[str, ...] = ()
+    logprobs: int | None = None
+    """None: none; 0: of the sampled token; k: of the k most likely tokens as well."""
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Request:
+    """One prompt, sampled `Sampling.n` times."""
+
+    key: str
+    """The caller's name for it; comes back with each of its completions."""
+    messages: tuple[Message, ...] = ()
+    """A chat, rendered by the model's template..."""
+    text: str | None = None
+    """...or the prompt as it is, which goes before `messages` where both are given."""
+    prefix: str = ""
+    """What the response is made to begin with: continued, and part of the completion's text."""
+    thinking: bool | None = None
+    """Thinking on or off; None: as the template does by itself."""
+    first: int = 0
+    """Index of the first sample wanted (a continued run has the earlier ones)."""
+    n: int | None = None
+    """Samples of this request; None: `Sampling.n`."""
+
+
+@dataclass(frozen=True)
+class Completion:
+    """One sampled response."""
+
+    key: str
+    sample: int
+    """Index among the samples of the request."""
+    prompt: str
+    """The prompt as the model was shown it, template included; where only a server knows it, the messages as text."""
+    text: str
+    """Exactly what was generated, thinking tags included, the end-of-turn token not."""
+    token_ids: tuple[int, ...] | None
+    """Ids of the generated tokens as sampled, the final end-of-turn token not; None where a server does not tell."""
+    finish_reason: FinishReason
+    n_tokens: int | None = None
+    """Generated tokens as the engine counts them."""
+    logprobs: tuple[float, ...] | None = None
+    """Natural log-probability of each token of `token_ids`, under the distribution before temperature and truncation
+    unless `Engine.used` says otherwise."""
+    top_logprobs: tuple[tuple[tuple[int, float], ...], ...] | None = None
+    """For each token the most likely (id, log-probability), best first."""
+    error: str | None = None
+    """Why `finish_reason` is `error`."""
+    extra: dict[str, Any] = field(default_factory=dict)
+    """What an intervention did to it: flat values, written into the run."""
+
+
+class Engine(Protocol):
+    """A model that generates. Opened as a context manager: leaving it frees the model, or stops the workers."""
+
+    name: str
+    """`hf`, `vllm`, `server` or `replay`."""
+    window: int | None
+    """Tokens of prompt and response together; None where it is not known."""
+    used: dict[str, Any]
+    """The decoding parameters really used, after the first completion: what goes into `run.json`."""
+
+    def generate(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[Completion]:
+        """Completions as they finish, those of one request together.
+
+        Raises:
+            EngineError: the engine is gone or cannot go on; what was yielded before stays valid.
+        """
+        ...
+
+    def count_tokens(self, texts: list[str]) -> list[int] | None:
+        """Tokens of each text without special tokens; None where the engine has no tokenizer."""
+        ...
+
+    def render(self, request: Request) -> str | None:
+        """The prompt as the model would be shown it; None where only a server knows its template."""
+        ...
+
+    def __enter__(self) -> Engine: ...
+
+    def __exit__(self, *exception: object) -> None: ...
