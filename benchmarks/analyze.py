@@ -24,6 +24,8 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+HINDRANCES = ("PYTHONDONTWRITEBYTECODE", "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
+"""Variables of a test machine that would make an installed package compile anew at each start, or use old kernels."""
 
 COUNTER = """
 import json, sys
@@ -89,8 +91,9 @@ def _numbered(words: list[str], rng: random.Random) -> list[str]:
 
 def timed(command: list[str]) -> tuple[float, float, str]:
     """Wall seconds, peak resident memory in MB, and standard output of a command in a fresh process."""
+    env = {key: value for key, value in os.environ.items() if key not in HINDRANCES}
     start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env)
     output = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
     if status:

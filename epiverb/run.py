@@ -49,7 +49,8 @@ def conform(frame: pl.DataFrame, table: str) -> pl.DataFrame:
         raise DataError(f"table {table!r} needs a column {column.name!r}; it has {', '.join(frame.columns)}.")
 
     schema = polars_schema(table)
-    whole = frame.select([expression(column) for column in TABLES[table]])
+    exact = list(frame.schema.items()) == list(schema.items())
+    whole = frame if exact else frame.select([expression(column) for column in TABLES[table]])
     for column in TABLES[table]:
         if not column.nullable and whole[column.name].null_count():
             raise DataError(f"table {table!r}: column {column.name!r} holds {whole[column.name].null_count()} nulls.")

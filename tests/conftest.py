@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 
@@ -12,6 +13,10 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # epiverb's messages are compared as text.
 os.environ.update(NO_COLOR="1", COLUMNS="120")
+
+# A deadline would test the machine, and how busy it is.
+hypothesis.settings.register_profile("epiverb", deadline=None)
+hypothesis.settings.load_profile("epiverb")
 
 ROOT = Path(__file__).parent.parent
 

@@ -150,6 +150,8 @@ def _worded(texts: pl.Series) -> pl.DataFrame:
     head = texts.str.slice(0, 40)
     for opening, closing in WORDED:
         rows = head.str.contains(opening).fill_null(False).arg_true()
+        if not len(rows):
+            continue
         text = pl.col("text")
         end = text.str.split_exact(closing, 1).struct.field("field_0").str.len_chars()
         span = pl.DataFrame({"row": rows, "text": texts.gather(rows)}).select(

@@ -54,7 +54,7 @@ records = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.tuples(records, st.booleans(), st.sampled_from(["", "\n", " \n", "\r\n"])), min_size=1, max_size=8))
 def test_equals_plain_json(rows):
     content, expected, line = b"", [], 1
@@ -76,7 +76,7 @@ def test_equals_plain_json(rows):
     assert frame.rows() == expected
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.binary(max_size=40), max_size=6), st.integers(1, 60))
 def test_any_bytes_are_read_or_counted(lines, nbytes):
     content = b"\n".join(lines)
@@ -99,7 +99,7 @@ def test_blocks_do_not_matter(nbytes):
     assert frame["line"].to_list() == [*range(1, 101), *range(102, 202)]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.integers(0, 90), max_size=30), st.integers(17, 120), st.booleans())
 def test_blocks_of_a_file_are_whole_lines(tmp_path_factory, lengths, nbytes, ended):
     content = b"\n".join(b"x" * n for n in lengths) + (b"\n" if ended else b"")

@@ -146,7 +146,7 @@ def test_median_gap() -> None:
     assert values(["wait wait or so, wait", "wait wait", "wait"])["gap-median/mine"] == [8.5, 5, None]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.lists(st.sampled_from(["maybe", "wait", "check", "sure", "é", "or", "?"])), max_size=6))
 def test_against_plain_python(lists: list[list[str]]) -> None:
     kinds = {"maybe": "uncertainty", "wait": "reconsideration", "check": "verification"}

@@ -78,7 +78,7 @@ def test_nothing_in_limo_traces_cut_anywhere(shared: Path, rng) -> None:
     assert found["loop_start"].null_count() == len(texts) == 2200
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     unit=st.text(st.characters(codec="utf-8", exclude_categories=("Cs",)), min_size=1, max_size=400),
     seed=st.integers(0, 10**6),
@@ -130,7 +130,7 @@ def test_what_is_no_loop(text: str) -> None:
     assert find_one(text) == (None, None)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 10**9), n=st.integers(1, 3000))
 def test_text_without_repetition_is_never_flagged(seed: int, n: int) -> None:
     assert find_one(prose(random.Random(seed), n)) == (None, None)

@@ -70,7 +70,7 @@ PIECES = [*".!?\n 。”)$`1aB-*\\é🙂\u2028", "$$", "\\[", "\\]", "```", "e.g
 TEXT = st.lists(st.sampled_from(PIECES), max_size=40).map("".join)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.lists(st.none() | TEXT | st.text(st.characters(exclude_categories=("Cs",))), max_size=5))
 def test_every_sign_is_in_one_sentence_of_its_own_row(texts: list[str | None]) -> None:
     found = sentences.find(pl.Series(texts, dtype=pl.String), Flat.of(pl.Series(texts, dtype=pl.String)))

@@ -20,7 +20,7 @@ def expected(texts: list[str | None]) -> list[int]:
     return [len((text or "").split()) for text in texts]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.none() | LIKELY))
 def test_as_split_counts(texts: list[str | None]) -> None:
     assert words.count(pl.Series(texts, dtype=pl.String)).to_list() == expected(texts)
