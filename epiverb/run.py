@@ -35,6 +35,8 @@ def polars_schema(table: str) -> dict[str, Any]:
 def conform(frame: pl.DataFrame, table: str) -> pl.DataFrame:
     """`frame` with exactly the columns, order and types of `table`; absent nullable columns become null.
 
+    A column of text may be held as an `Enum`.
+
     Raises:
         DataError: a required column is absent, or holds a null.
     """
@@ -49,12 +51,32 @@ def conform(frame: pl.DataFrame, table: str) -> pl.DataFrame:
         raise DataError(f"table {table!r} needs a column {column.name!r}; it has {', '.join(frame.columns)}.")
 
     schema = polars_schema(table)
-    exact = list(frame.schema.items()) == list(schema.items())
+    held = [(name, pl.String if dtype == pl.Enum else dtype) for name, dtype in frame.schema.items()]
+    exact = held == list(schema.items())
     whole = frame if exact else frame.select([expression(column) for column in TABLES[table]])
     for column in TABLES[table]:
         if not column.nullable and whole[column.name].null_count():
             raise DataError(f"table {table!r}: column {column.name!r} holds {whole[column.name].null_count()} nulls.")
     return whole
+
+
+def write_table(frame: pl.DataFrame, path: str | Path, *, packed: bool = True) -> None:
+    """Write a table as Parquet, all text as plain strings. `packed`: with lz4.
+
+    Columns that are `Enum`s go to the file as the dictionaries that they are; to hash their text instead, row by row,
+    would cost more than to find what they hold.
+    """
+    import polars as pl
+    import pyarrow.parquet as pq
+
+    pq.write_table(
+        frame.to_arrow(compat_level=pl.CompatLevel.oldest()),
+        path,
+        compression="lz4" if packed else "none",
+        use_dictionary=[name for name, dtype in frame.schema.items() if dtype == pl.Enum],
+        write_statistics=False,
+        store_schema=False,  # or readers would give dictionaries back
+    )
 
 
 class Run:

@@ -10,17 +10,15 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from epiverb.schema import CATEGORIES, EPISTEMIC
+from epiverb.schema import EPISTEMIC, SEGMENTS
 from epiverb.text import words
-from epiverb.text.cues import CUES
+from epiverb.text.cues import KINDS
 from epiverb.text.lexicon import Lexicon
 
 Column = npt.NDArray[np.float64]
 Columns = dict[str, Column]
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
-
-_CODES = (*CATEGORIES, *CUES.forms)
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,7 @@ class Hits:
     start: Ints
     end: Ints
     category: npt.NDArray[np.uint8]
-    """Index into `CATEGORIES`; `named` tells a category by name."""
+    """Index into `KINDS`; `named` tells a category by name."""
     in_loop: Mask
     thinking: Mask
 
@@ -43,9 +41,9 @@ class Hits:
             frame["trace_id"].cast(pl.Int64).to_numpy(),
             frame["start"].to_numpy(),
             frame["end"].to_numpy(),
-            frame["category"].cast(pl.Enum(_CODES)).to_physical().cast(pl.UInt8).to_numpy(),
+            frame["category"].to_physical().to_numpy(),
             frame["in_loop"].to_numpy(),
-            (frame["segment"] == "thinking").to_numpy(),
+            frame["segment"].to_physical().to_numpy() == SEGMENTS.index("thinking"),
         )
 
     def select(self, keep: Mask) -> Hits:
@@ -64,7 +62,7 @@ class Hits:
 
     def named(self, category: str) -> Mask:
         """Which of them are of a category."""
-        return self.category == _CODES.index(category)
+        return self.category == KINDS.index(category)
 
     @cached_property
     def epistemic(self) -> Hits:
@@ -141,7 +139,7 @@ class Batch:
             tallies[f"{lex.name}/outside-loops"] = self.count(told.row[~told.in_loop]), self.words_outside
             if lex.name == self.primary:
                 table = self._by_category(hits)
-                tallies |= {f"{lex.name}/{c}": (table[_CODES.index(c)], self.words) for c in lex.forms}
+                tallies |= {f"{lex.name}/{c}": (table[KINDS.index(c)], self.words) for c in lex.forms}
                 none = np.where(self.traces["thinking_start"].is_null().to_numpy(), np.nan, 0)
                 tallies[f"{lex.name}/thinking"] = self.count(told.row[told.thinking]) + none, self.words_thinking
                 tallies[f"{lex.name}/answer"] = self.count(told.row[~told.thinking]), self.words_answer
@@ -159,8 +157,8 @@ class Batch:
 
     def _by_category(self, hits: Hits) -> Column:
         """How often each category occurs in each trace, category by trace."""
-        cells = np.bincount(hits.row * len(_CODES) + hits.category, minlength=len(self.traces) * len(_CODES))
-        return cells.reshape(-1, len(_CODES)).T.astype(np.float64)
+        cells = np.bincount(hits.row * len(KINDS) + hits.category, minlength=len(self.traces) * len(KINDS))
+        return cells.reshape(-1, len(KINDS)).T.astype(np.float64)
 
 
 def _known(number: Column) -> Column:

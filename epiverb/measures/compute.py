@@ -9,6 +9,7 @@ import polars as pl
 
 from epiverb.measures import MEASURES
 from epiverb.measures.base import Batch, Column, Measure
+from epiverb.schema import AXES
 
 
 @dataclass(frozen=True)
@@ -51,16 +52,21 @@ def _points(batch: Batch, long: list[_Long]) -> pl.DataFrame:
 
 
 def _named(batch: Batch, long: list[_Long], trace: np.ndarray, which: np.ndarray) -> pl.DataFrame:
-    """The columns of `long` under each other: `trace` is the row in the batch of each entry, `which` its measure."""
+    """The columns of `long` under each other: `trace` is the row in the batch of each entry, `which` its measure.
+
+    Names and ids are `Enum`s.
+    """
+    names = [one.name for one in long]
     one = pl.DataFrame(
         {
-            "measure": [one.name for one in long],
+            "measure": names,
             "version": [one.measure.version for one in long],
             "axis": [one.measure.axis for one in long],
         },
-        schema={"measure": pl.String, "version": pl.Int64, "axis": pl.String},
+        schema={"measure": pl.Enum(names), "version": pl.Int64, "axis": pl.Enum(AXES)},
     )
     # One table for all: a table for each of some fifty columns costs a tenth of all the work on a batch.
     value = np.concatenate([np.zeros(0), *(one.column for one in long)])
-    ids = batch.traces["trace_id"].gather(trace)
+    ids = batch.traces["trace_id"]
+    ids = ids.cast(pl.Enum(ids)).gather(trace)
     return one[which].with_columns(ids, pl.Series("value", value, nan_to_null=True))

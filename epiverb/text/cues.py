@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from epiverb.schema import CATEGORIES
 from epiverb.text.lexicon import Lexicon
 
 CUES = Lexicon(
@@ -28,6 +29,9 @@ CUES = Lexicon(
     sha256="",
 )
 """Matched in the same pass as the lexicons; its hits feed measures and are not written."""
+
+KINDS = (*CATEGORIES, *CUES.forms)
+"""All that a hit can be, cues among them: the category of a hit is held as an index into these."""
 
 ANSWER = r"^[\s*:$\\({]*(?:boxed\{)?([^\s{}$*,;]{1,40})"
 """The answer that follows a cue, as far as two can be told apart by it."""

@@ -14,9 +14,11 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from epiverb.schema import SEGMENTS
 from epiverb.text import senses
 from epiverb.text.anchors import Anchors
 from epiverb.text.conditions import Conditions
+from epiverb.text.cues import KINDS
 from epiverb.text.lexicon import Lexicon
 from epiverb.text.offsets import Flat, Ints, is_letter
 from epiverb.text.trie import Trie
@@ -25,6 +27,7 @@ Mask = npt.NDArray[np.bool_]
 FAR = np.iinfo(np.int64).max
 KELVIN = "\N{KELVIN SIGN}"
 CURLY = "\N{RIGHT SINGLE QUOTATION MARK}"
+_SEGMENT = pl.Series(SEGMENTS, dtype=pl.Enum(SEGMENTS))
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,8 @@ class Compiled:
     lex: Lexicon
     marker: Ints
     """Pattern -> index into `lex.markers`; CANCEL for a cancelling phrase, ABSENT for a pattern of other lexicons."""
+    names: pl.DataFrame
+    """Category and marker, as `hits` has them, in the order of `lex.markers`."""
     conditions: Conditions
     """Where patterns count that do not count everywhere."""
     standalone: Mask
@@ -77,7 +82,11 @@ class Matcher:
         self.patterns = list(spelled)
         self._length = np.array([len(pattern) for pattern in self.patterns], np.int64)
         self._anchors, self._trie = Anchors(self.patterns), Trie(self.patterns)
-        self._compiled = [_compile(lex, spelled) for lex in lexicons]
+        # Names as numbers up to the file: hashing five columns of text a batch would cost more than matching.
+        names = [lex.name for lex in lexicons]
+        self._lexicon = pl.Series(names, dtype=pl.Enum(names))
+        marker = pl.Enum(list(dict.fromkeys(marker for lex in lexicons for _, marker in lex.markers)))
+        self._compiled = [_compile(lex, spelled, marker) for lex in lexicons]
 
     def candidates(self, texts: pl.Series, flat: Flat | None = None) -> Candidates:
         """Every occurrence of every pattern in a column of texts, also inside words and inside each other."""
@@ -90,34 +99,34 @@ class Matcher:
         return found if whole.all() else found.select(whole)
 
     def hits(self, traces: pl.DataFrame, flat: Flat | None = None) -> pl.DataFrame:
-        """The `hits` table of a batch of traces, by lexicon, then trace and start.
+        """The `hits` table of a batch of traces, by lexicon, then trace and start; columns of names are `Enum`s.
 
         `traces` needs trace_id, response, prompt, thinking_start, thinking_end and loop_start; `flat` is `Flat.of` the
         responses, for callers who have it already.
         """
         found = self.candidates(traces["response"], flat)
         start = found.flat.code_points(found.begin, found.row)
-        parts = [self._lexicon_hits(compiled, found, start, traces) for compiled in self._compiled]
-        return pl.concat(parts)
-
-    def _lexicon_hits(self, own: Compiled, found: Candidates, start: Ints, traces: pl.DataFrame) -> pl.DataFrame:
-        mine = np.flatnonzero(own.marker[found.pattern] != ABSENT)
-        kept = mine[_RULES[own.lex.match](own, found.select(mine), traces)]
-        row, begin = found.row[kept], start[kept]
-        marker = own.marker[found.pattern[kept]]
-        categories, markers = zip(*own.lex.markers, strict=True)
+        kept = [self._kept(compiled, found, traces) for compiled in self._compiled]
+        chosen = np.concatenate(kept)
+        lexicon = np.repeat(np.arange(len(kept), dtype=np.uint8), [len(some) for some in kept])
+        row, begin, pattern = found.row[chosen], start[chosen], found.pattern[chosen]
+        names = [own.names[own.marker[found.pattern[some]]] for own, some in zip(self._compiled, kept, strict=True)]
         return pl.DataFrame(
             {
                 "trace_id": traces["trace_id"].gather(row),
-                "lexicon": pl.Series([own.lex.name]).new_from_index(0, len(row)),
-                "category": pl.Series(categories).gather(marker),
-                "marker": pl.Series(markers).gather(marker),
+                "lexicon": self._lexicon.gather(lexicon),
+                **pl.concat(names).to_dict(),
                 "start": begin,
-                "end": begin + self._length[found.pattern[kept]],
-                "segment": pl.Series(["answer", "thinking"]).gather(_thinking(traces, row, begin).astype(np.uint32)),
+                "end": begin + self._length[pattern],
+                "segment": _SEGMENT.gather((~_thinking(traces, row, begin)).astype(np.uint32)),
                 "in_loop": begin >= _column(traces, "loop_start", FAR)[row],
             }
         )
+
+    def _kept(self, own: Compiled, found: Candidates, traces: pl.DataFrame) -> Ints:
+        """Which of the candidates are hits of one lexicon."""
+        mine = np.flatnonzero(own.marker[found.pattern] != ABSENT)
+        return mine[_RULES[own.lex.match](own, found.select(mine), traces)]
 
 
 def _column(traces: pl.DataFrame, name: str, missing: int) -> Ints:
@@ -152,7 +161,7 @@ _ASCII_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 """What the search folds by itself."""
 
 
-def _compile(lex: Lexicon, spelled: dict[str, str]) -> Compiled:
+def _compile(lex: Lexicon, spelled: dict[str, str], marker: pl.Enum) -> Compiled:
     """`lex` over the matcher's patterns, given the form that each pattern spells."""
     forms = list(spelled.values())
     if lex.match in ("substring", "words"):  # as published: the letters as they are, in either case
@@ -162,6 +171,7 @@ def _compile(lex: Lexicon, spelled: dict[str, str]) -> Compiled:
     return Compiled(
         lex,
         np.array([index.get(form, ABSENT) for form in forms], np.int64),
+        pl.DataFrame(lex.markers, {"category": pl.Enum(KINDS), "marker": marker}, orient="row"),
         Conditions(lex, forms),
         np.isin(forms, lex.standalone),
         np.array([_can_overlap(lex.forms[c][m]) for c, m in lex.markers])

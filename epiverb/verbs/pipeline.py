@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import polars as pl
 
 from epiverb.measures.base import Batch, Hits, by_lexicon
 from epiverb.measures.compute import compute
-from epiverb.run import conform
+from epiverb.run import conform, write_table
 from epiverb.text import loops, thinking, words
 from epiverb.text.cues import CUES
 from epiverb.text.match import Matcher
@@ -51,7 +51,8 @@ class Tables:
     @property
     def hits(self) -> pl.DataFrame:
         """The `hits` table."""
-        return self.found.with_columns(self.traces["trace_id"].gather(self.found["trace_id"]))
+        ids = self.traces["trace_id"]
+        return self.found.with_columns(ids.cast(pl.Enum(ids)).gather(self.found["trace_id"]))
 
 
 @dataclass(frozen=True)
@@ -112,8 +113,7 @@ def write_part(folder: Path, number: int, tables: Tables) -> None:
         path.mkdir(exist_ok=True)
         frame = conform(getattr(tables, name), name)
         # Long text at 400 MB/s and thread would cost more than matching it; the other tables are small.
-        packing: Literal["uncompressed", "lz4"] = "uncompressed" if name == "traces" else "lz4"
-        frame.write_parquet(path / f"part-{number:05}.parquet", compression=packing, statistics=False)
+        write_table(frame, path / f"part-{number:05}.parquet", packed=name != "traces")
 
 
 def settle(folder: Path) -> None:

@@ -48,12 +48,12 @@ class Part(NamedTuple):
         looped = pl.col("loop_start").is_not_null()
         outside = (~pl.col("in_loop")).sum().alias("n_robust")
         counted = tables.found.group_by("trace_id", "lexicon", "category", "marker").agg(pl.len().alias("n"), outside)
-        # Names as numbers: there are some 25 rows a trace, and all of a run's are held at once.
-        small = pl.col("lexicon", "category", "marker").cast(pl.Categorical)
+        # Names are numbers (Enums): there are some 25 rows a trace, and all of a run's are held at once.
+        names = pl.col("lexicon", "category", "marker")
         return cls(
             traces.select(*KEEP, looped.alias("looped")).with_columns(words_outside_loops(traces)),
             counted.select(
-                pl.col("trace_id").cast(pl.UInt32).alias("row"), small, pl.col("n", "n_robust").cast(pl.UInt32)
+                pl.col("trace_id").cast(pl.UInt32).alias("row"), names, pl.col("n", "n_robust").cast(pl.UInt32)
             ),
         )
 
@@ -133,7 +133,7 @@ def _lexicon(lex: Lexicon, resampler: Resampler, traces: pl.DataFrame, counts: p
     entries = [(category, marker) for category, markers in lex.categories.items() for marker in markers]
     index = pl.DataFrame(
         {"category": [c for c, _ in entries], "marker": [m for _, m in entries], "index": range(len(entries))},
-        schema_overrides={"category": pl.Categorical, "marker": pl.Categorical, "index": pl.Int64},
+        schema_overrides={"category": counts.schema["category"], "marker": counts.schema["marker"], "index": pl.Int64},
     )
     found = counts.filter(pl.col("lexicon") == lex.name).join(index, on=["category", "marker"], how="left")
     every = _hit_counts(found, "n", entries)
