@@ -58,9 +58,9 @@ class NamedSet:
         else:
             split = request.split or self.split
             trusted = request.trust_remote_code
-            loaded = collect(
-                sources.hub(self.hub, self.hub_options, split, trust_remote_code=trusted), form, request, adapt
-            )
+            keys = () if adapt else form.keys
+            records = sources.hub(self.hub, self.hub_options, split, keys=keys, trust_remote_code=trusted)
+            loaded = collect(records, form, request, adapt)
         return replace(loaded, notes=(*loaded.notes, *self._notes(loaded, request)))
 
     def _in(self, folder: str | None) -> str | None:
