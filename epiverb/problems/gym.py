@@ -13,8 +13,8 @@ from epiverb.problems.base import Loaded, Request
 SIZE = 100
 """Puzzles, where none is said."""
 APART = 1 << 20
-"""The library makes puzzle i of seed s from the number s + i, so that seeds 1 and 2 share all but two of their puzzles. Ours are so
-many numbers apart: a seed to train on and one to test on share none but by chance."""
+"""The library makes puzzle i of seed s from the number s + i, so that seeds 1 and 2 share all puzzles but two. Ours are
+so many numbers apart: a seed to train on and one to test on share none but by chance."""
 
 
 @dataclass(frozen=True)
