@@ -38,7 +38,8 @@ class ReasoningGym:
         family = request.argument or ""
         options = {"size": str(request.limit or SIZE), "seed": str(request.seed)} | request.options
         entries = _generated(family, options, request.spec)
-        rows = ((f"{family} {i}", _row(family, entry)) for i, entry in enumerate(entries))
+        config = {name: _value(text) for name, text in options.items() if name not in ("size", "seed")}
+        rows = ((f"{family} {i}", _row(family, entry, config)) for i, entry in enumerate(entries))
         form = shape(request, f"{self.name}:{family}", _COLUMNS, grader=self.grader, rewrite=self.rewrite)
         return collect(rows, form, request)
 
@@ -49,12 +50,13 @@ class ReasoningGym:
 
 
 GYM = ReasoningGym()
-_COLUMNS: dict[str, tuple[str, ...]] = {name: (name,) for name in ("question", "gold", "extra.entry", "extra.family")}
+_COLUMNS: dict[str, tuple[str, ...]] = {"question": ("question",), "gold": ("gold",)}
+_COLUMNS |= {f"extra.{name}": (f"extra.{name}",) for name in ("entry", "family", "config")}
 
 
-def _row(family: str, entry: dict[str, Any]) -> dict[str, Any]:
-    told = {"question": entry["question"], "gold": entry["answer"]}
-    return {**told, "extra.entry": entry, "extra.family": family}
+def _row(family: str, entry: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
+    told = {"question": entry["question"], "gold": entry["answer"], "extra.entry": entry, "extra.family": family}
+    return told | ({"extra.config": config} if config else {})
 
 
 def families() -> list[str]:

@@ -32,6 +32,7 @@ def test_seed_size_and_difficulty():
     spec = "reasoning-gym:countdown?size=10&seed=1&min_numbers=3&max_numbers=3&max_target=50&min_target=10"
     problems = load(spec)
     assert problems == load(spec) == load(spec.replace("&seed=1", ""), seed=1)
+    assert problems[0].extra["config"] == {"min_numbers": 3, "max_numbers": 3, "max_target": 50, "min_target": 10}
     assert {len(problem.extra["entry"]["metadata"]["numbers"]) for problem in problems} == {3}
     assert all(10 <= problem.extra["entry"]["metadata"]["target"] <= 50 for problem in problems)
     assert {p.problem_id for p in problems}.isdisjoint(p.problem_id for p in load(spec.replace("seed=1", "seed=2")))
