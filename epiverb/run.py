@@ -60,17 +60,24 @@ def conform(frame: pl.DataFrame, table: str) -> pl.DataFrame:
     return whole
 
 
-def write_table(frame: pl.DataFrame, path: str | Path, *, packed: bool = True) -> None:
-    """Write a table as Parquet, all text as plain strings. `packed`: with lz4.
+def write_table(frame: pl.DataFrame, path: str | Path, *, packed: bool = True, arrays: Any = None) -> None:
+    """Write a table as Parquet, all text as plain strings.
 
     Columns that are `Enum`s go to the file as the dictionaries that they are; to hash their text instead, row by row,
     would cost more than to find what they hold.
+
+    Args:
+        packed: with lz4.
+        arrays: column -> Arrow array, for columns of which there is one already: long text need not be copied again.
     """
     import polars as pl
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
+    oldest, given = pl.CompatLevel.oldest(), arrays or {}
+    columns = {name: given.get(name, None) for name in frame.columns}
     pq.write_table(
-        frame.to_arrow(compat_level=pl.CompatLevel.oldest()),
+        pa.table({name: frame[name].to_arrow(compat_level=oldest) if a is None else a for name, a in columns.items()}),
         path,
         compression="lz4" if packed else "none",
         use_dictionary=[name for name, dtype in frame.schema.items() if dtype == pl.Enum],

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 Ints = npt.NDArray[np.int64]
+BLOCK = 1 << 17
+"""Bytes looked at together: small enough that masks stay in the cache."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,8 @@ class Flat:
     """All bytes."""
     starts: Ints
     """Where each row begins in `data`, and at the end the length: (rows + 1,)."""
+    array: Any = None
+    """The same as an Arrow array of text that shares the bytes, for who writes them; None where it was not made from one."""
 
     @classmethod
     def of(cls, texts: pl.Series) -> Flat:
@@ -34,12 +39,17 @@ class Flat:
             np.frombuffer(offsets, np.int64, len(array) + 1, 8 * array.offset) if offsets else np.zeros(1, np.int64)
         )
         flat = np.frombuffer(data, np.uint8) if data is not None and data.size else np.zeros(0, np.uint8)
-        return cls(flat, starts)
+        return cls(flat, starts, array)
 
     @cached_property
     def continuation(self) -> Ints:
         """Where `data` holds the second or later byte of a code point, ascending; empty for ASCII."""
-        return np.flatnonzero(self.data.view(np.int8) < -64)
+        parts = [np.zeros(0, np.int64)]
+        for low in range(0, len(self.data), BLOCK):
+            inside = self.data[low : low + BLOCK].view(np.int8) < -64
+            if inside.any():
+                parts.append(np.flatnonzero(inside) + low)
+        return np.concatenate(parts)
 
     def rows(self, position: Ints) -> Ints:
         """The row that each position in `data` lies in."""

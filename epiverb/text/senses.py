@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from epiverb.text.offsets import Flat, Ints
+from epiverb.text.offsets import BLOCK, Flat, Ints
 
 Mask = npt.NDArray[np.bool_]
 
@@ -15,8 +15,6 @@ _BOUNDARY[list(b".!?:;,\n\r-()>")] = True
 _BOUNDARY[128:] = True  # dashes, quotation marks, ideographic stops
 _SKIPPED = np.zeros(256, bool)
 _SKIPPED[list(b" \t\"'*_`#[")] = True
-BLOCK = 1 << 17
-"""Bytes looked at together: small enough to stay in the cache."""
 ECHO_REACH = 24
 """Bytes on either side of a marker that must stand in the prompt as well for it to be a copy."""
 

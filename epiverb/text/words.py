@@ -6,12 +6,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from epiverb.text.offsets import Flat, Ints
+from epiverb.text.offsets import BLOCK, Flat, Ints
 
 _SPACE = np.zeros(256, bool)
 _SPACE[[9, 10, 11, 12, 13, 28, 29, 30, 31, 32]] = True
-BLOCK = 1 << 17
-"""Bytes looked at together: small enough that the masks stay in the cache."""
 WIDE_SPACES = "\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 """White space beyond ASCII, as a character class."""
 

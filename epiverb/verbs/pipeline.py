@@ -47,6 +47,8 @@ class Tables:
     """Like `hits`, but trace_id is the row number in `traces`."""
     values: pl.DataFrame
     points: pl.DataFrame
+    responses: Any = None
+    """The responses of `traces` as an Arrow array, where there is one."""
 
     @property
     def hits(self) -> pl.DataFrame:
@@ -83,7 +85,7 @@ class Pipeline:
         nothing = Hits.of(found.clear())
         named = {name: by_name.get(name, nothing) for name in (*(lex.name for lex in self.lexicons), CUES.name)}
         values, points = compute(Batch(traces, named, self.lexicons))
-        return Tables(traces, found.head(len(found) - len(named[CUES.name].row)), values, points)
+        return Tables(traces, found.head(len(found) - len(named[CUES.name].row)), values, points, flat.array)
 
 
 def in_order(function: Callable[[X], Y], items: Iterable[X]) -> Iterator[Y]:
@@ -112,8 +114,12 @@ def write_part(folder: Path, number: int, tables: Tables) -> None:
         path = folder / f"{name}.parquet"
         path.mkdir(exist_ok=True)
         frame = conform(getattr(tables, name), name)
-        # Long text at 400 MB/s and thread would cost more than matching it; the other tables are small.
-        write_table(frame, path / f"part-{number:05}.parquet", packed=name != "traces")
+        file = path / f"part-{number:05}.parquet"
+        if name == "traces" and tables.responses is not None:
+            # Long text at 400 MB/s and thread would cost more than matching it; the other tables are small.
+            write_table(frame, file, packed=False, arrays={"response": tables.responses})
+        else:
+            write_table(frame, file, packed=name != "traces")
 
 
 def settle(folder: Path) -> None:
