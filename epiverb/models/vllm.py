@@ -147,7 +147,7 @@ class VLLM:
         }
         try:
             return self.vllm.SamplingParams(**{**settings, **self.extra})
-        except (TypeError, ValueError) as error:
+        except Exception as error:  # TypeError, or one of vLLM's own that is no ValueError
             raise ConfigError(
                 f"vLLM does not take these sampling parameters: {' '.join(str(error).split())}"
             ) from error

@@ -25,9 +25,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory):
-    return tiny_model(
-        tmp_path_factory.mktemp("models") / "qwen3", likely={"<|im_end|>": 1.5, "Wait": 2.0, "</think>": 1.0}
-    )
+    return tiny_model(tmp_path_factory.mktemp("models") / "qwen3", likely={"<|im_end|>": 4.0, "Wait": 2.0})
 
 
 @pytest.fixture(scope="session")

