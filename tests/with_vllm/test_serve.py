@@ -57,7 +57,7 @@ def serving(folder, tmp_path_factory):
         _stop(process)
 
 
-def _wait(url, process, log, seconds=300):
+def _wait(url, process, log, seconds=400):
     end = time.monotonic() + seconds
     while time.monotonic() < end and process.poll() is None:
         try:
