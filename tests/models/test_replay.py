@@ -85,7 +85,9 @@ def test_reasoning_kept_apart_and_texts_not_kept(tmp_path):
     chat = [{"id": "p1", "messages": [*CHAT, message]}]
     one = next(open_engine("replay", write(tmp_path / "chat.jsonl", chat)).generate([Request("p1", CHAT)], Sampling()))
     assert (one.text, one.thinking) == ("Wait.\n\n4", (0, 5))
-    lost = open_engine("replay", write(tmp_path / "lost.jsonl", [row(0, "", finish_reason="error"), row(1, "x", finish_reason=None)]))
+    lost = open_engine(
+        "replay", write(tmp_path / "lost.jsonl", [row(0, "", finish_reason="error"), row(1, "x", finish_reason=None)])
+    )
     first, second = lost.generate([Request("p1", CHAT)], Sampling(n=2))
     assert (first.finish_reason, first.error) == ("error", "the text of sample 0 of 'p1' was not recorded")
     assert second.finish_reason == "stop"
