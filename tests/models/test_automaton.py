@@ -33,12 +33,19 @@ def completes(text: str, piece: str, forms: tuple[str, ...], free: bool) -> bool
 @pytest.mark.parametrize("free", [True, False])
 def test_the_tokens_found_are_those_that_a_regular_expression_finds(free: bool) -> None:
     rng = random.Random(1)
-    pieces = ["".join(rng.choices(ALPHABET, k=rng.randint(1, 6))) for _ in range(150)] + ["", "wait", " wait", "a wait b"]
+    pieces = ["".join(rng.choices(ALPHABET, k=rng.randint(1, 6))) for _ in range(150)] + [
+        "",
+        "wait",
+        " wait",
+        "a wait b",
+    ]
     automaton = Automaton([form.encode() for form in FORMS], [free] * len(FORMS))
     completions = Completions(automaton, [piece.encode() for piece in pieces])
     found = 0
     for _ in range(100):
-        text = "".join(rng.choices(["w", "wa", "wai", "h", "hold ", "hold", " ", "\n", "I'm n", "x", "Hm", "righ"], k=3))
+        text = "".join(
+            rng.choices(["w", "wa", "wai", "h", "hold ", "hold", " ", "\n", "I'm n", "x", "Hm", "righ"], k=3)
+        )
         state = automaton.read(automaton.start, text.encode())
         expected = [i for i, piece in enumerate(pieces) if piece and completes(text, piece, FORMS, free)]
         assert completions.ids(state).tolist() == expected, text
@@ -73,5 +80,5 @@ def test_characters_beyond_ascii_may_be_cut_into_bytes() -> None:
     marker = "等等".encode()
     automaton = Automaton([marker], [False])
     completions = Completions(automaton, [bytes([byte]) for byte in marker])
-    state = automaton.read(automaton.start, "x".encode() + marker[:-1])
+    state = automaton.read(automaton.start, b"x" + marker[:-1])
     assert set(completions.ids(state).tolist()) == {i for i, byte in enumerate(marker) if byte == marker[-1]}

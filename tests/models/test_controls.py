@@ -14,7 +14,9 @@ from epiverb.models.pieces import protected_ids
 from epiverb.text import lexicon as lexicons
 from tests.models.vocabularies import lexicon, tokenizer
 
-OTHERS = [f"{a}{b}" for a in ("bal", "cor", "dun", "fir", "gom", "kel", "lun") for b in ("ad", "eg", "on", "ur", "ist", "ap")]
+OTHERS = [
+    f"{a}{b}" for a in ("bal", "cor", "dun", "fir", "gom", "kel", "lun") for b in ("ad", "eg", "on", "ur", "ist", "ap")
+]
 
 
 def text_of(counts: dict[str, int], seed: int = 0) -> pl.Series:
@@ -57,7 +59,9 @@ def test_the_seed_chooses_among_equals_and_is_repeatable() -> None:
 
 
 def test_case_and_place_decide_among_words_of_one_frequency() -> None:
-    texts = pl.Series(["Wait\nWait\nWait\nWait x alpha alpha alpha alpha\nBeta\nBeta\nBeta\nBeta x gamma gamma gamma gamma"])
+    texts = pl.Series(
+        ["Wait\nWait\nWait\nWait x alpha alpha alpha alpha\nBeta\nBeta\nBeta\nBeta x gamma gamma gamma gamma"]
+    )
     for seed in range(3):
         control = matched(lexicon(reconsideration=["wait"]), written_counts(texts), seed=seed)
         if control.words == ("beta",):
@@ -97,7 +101,12 @@ def test_real_traces_have_words_to_match_every_marker(shared) -> None:
         pytest.skip("no .jsonl among the shared traces")
     texts = []
     for line in path.read_text().splitlines()[:40]:
-        texts += [s for v in json.loads(line).values() for s in (v if isinstance(v, list) else [v]) if isinstance(s, str) and len(s) > 500]
+        texts += [
+            s
+            for v in json.loads(line).values()
+            for s in (v if isinstance(v, list) else [v])
+            if isinstance(s, str) and len(s) > 500
+        ]
     lex = lexicons.load("kim2026")
     control = matched(lex, written_counts(pl.Series(texts)), seed=0)
     assert control.describe()["max_abs_log_ratio"] < 0.35

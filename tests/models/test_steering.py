@@ -67,7 +67,9 @@ class Speller:
         """High for every token that begins what is left of the word."""
         if not self.goal.strip():
             word = self.rng.choice((*TEXTS, *AROUND))
-            self.goal = self.rng.choice((" ", " ", "\n", "")) + self.rng.choice((word, word.capitalize(), word.upper())) + " "
+            self.goal = (
+                self.rng.choice((" ", " ", "\n", "")) + self.rng.choice((word, word.capitalize(), word.upper())) + " "
+            )
         scores = torch.full((self.size,), -20.0)
         scores[list(self.pieces)] = 0.0
         for n in range(1, len(self.goal)):
@@ -83,7 +85,9 @@ class Speller:
         self.goal = self.goal[len(piece) :] if piece and self.goal.startswith(piece) else ""
 
 
-def babble(own: Any, steering: Steering | None, *, rows: int = 8, steps: int = 150, seed: int = 0) -> tuple[list[str], Any]:
+def babble(
+    own: Any, steering: Steering | None, *, rows: int = 8, steps: int = 150, seed: int = 0
+) -> tuple[list[str], Any]:
     """Texts of several `Speller`s under a steering, sampled token by token through the logits processor; and that."""
     spellers, rng = [Speller(own, seed + j) for j in range(rows)], random.Random(seed)
     acts = processor(steering, own) if steering else None
@@ -321,7 +325,9 @@ def test_control_words_and_tokens_are_steered_alike() -> None:
     assert hits(babble(own, control)[0], lexicon(procedural=["rook", "answer"])) == []
     table = tokens_of(control, own)
     assert {s.marker for s in table.spellings} == {"rook", "answer"}
-    changed = processor(steer_ids([40, 41], "boost", 1.0, name="random"), own)(torch.tensor([[5]]), torch.zeros(1, len(own)))
+    changed = processor(steer_ids([40, 41], "boost", 1.0, name="random"), own)(
+        torch.tensor([[5]]), torch.zeros(1, len(own))
+    )
     assert changed.nonzero()[:, 1].tolist() == [40, 41]
 
 

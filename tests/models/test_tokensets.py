@@ -34,7 +34,7 @@ def test_no_token_that_is_a_marker_by_itself_is_missed(kind: str) -> None:
 def test_sequences_spell_the_marker_and_nothing_else(kind: str) -> None:
     own = tokenizer(kind)
     found = resolve(lexicon(reconsideration=["wait", "hold on"], uncertainty=["maybe"]), own)
-    assert ("hold on",) == tuple({m for ids, m in found.sequences.items() if m == "hold on"})
+    assert tuple({m for ids, m in found.sequences.items() if m == "hold on"}) == ("hold on",)
     for ids, marker in found.sequences.items():
         assert own.decode(list(ids)).strip().lower() == marker
     spaces = {s.space for s in found.spellings if s.marker == "wait"}
@@ -60,7 +60,9 @@ def test_controls_are_not_resolved_unless_asked_for() -> None:
 def test_the_table_has_one_row_a_case_and_space() -> None:
     own = tokenizer("byte-level")
     rows = resolve(lexicon(reconsideration=["wait"]), own).rows
-    assert [(r["text"], r["space"]) for r in rows] == [(t, s) for t in cases("wait") for s in ("none", "space", "newline")]
+    assert [(r["text"], r["space"]) for r in rows] == [
+        (t, s) for t in cases("wait") for s in ("none", "space", "newline")
+    ]
     capital = next(r for r in rows if (r["text"], r["space"]) == ("Wait", "none"))
     assert own.decode([int(i) for i in capital["ids"].split()]) == "Wait"
 

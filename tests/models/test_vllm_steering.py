@@ -57,9 +57,7 @@ def test_a_slot_used_again_knows_nothing_of_the_request_before(config: Any) -> N
     own = tokenizer("byte-level")
     text = own.encode("x hold", add_special_tokens=False)
     tokens = torch.tensor([[7, *text, 0, 0]] * 2, dtype=torch.int32)
-    states = SimpleNamespace(
-        prompt_len=SimpleNamespace(np=np.array([1, 1])), all_token_ids=SimpleNamespace(gpu=tokens)
-    )
+    states = SimpleNamespace(prompt_len=SimpleNamespace(np=np.array([1, 1])), all_token_ids=SimpleNamespace(gpu=tokens))
     slots = vllm_steering.Slots(config, states)
     context = SimpleNamespace(idx_mapping_np=np.array([1, 0]), pos=torch.tensor([len(text), len(text)]))
     assert slots.add(0, params()) is True
