@@ -88,7 +88,7 @@ class Speller:
 
 
 def babble(
-    own: Any, steering: Steering | None, *, rows: int = 8, steps: int = 120, seed: int = 0
+    own: Any, steering: Steering | None, *, rows: int = 8, steps: int = 80, seed: int = 0
 ) -> tuple[list[str], Any]:
     """Texts of several `Speller`s under a steering, sampled token by token through the logits processor; and that."""
     spellers, rng = [Speller(own, seed + j) for j in range(rows)], torch.Generator().manual_seed(seed)
@@ -114,9 +114,9 @@ def test_banned_markers_never_appear_in_any_tokenisation(kind: str) -> None:
     free = hits(babble(own, None)[0])
     banned, acts = babble(own, steer(MARKERS, "ban"))
     assert set(free) >= {"wait", "check", "maybe", "hold on"}
-    assert len(free) > 40
+    assert len(free) > 25
     assert hits(banned) == []
-    assert acts.total["n_acted"] > 10
+    assert acts.total["n_acted"] > 5
 
 
 @pytest.mark.parametrize("kind", ["byte-level", "metaspace"])
