@@ -22,7 +22,7 @@ test: install lint  ## everything that CI runs
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-vllm: $(VLLM)/.installed  ## a real vLLM on the CPU, in an environment of its own: it pins torch and transformers
-	OMP_NUM_THREADS=1 $(VLLM)/bin/python -m pytest tests/with_vllm
+	OMP_NUM_THREADS=1 $(VLLM)/bin/python -m pytest tests/with_vllm tests/models/test_vllm_steering.py
 
 # The four packages that go are builds for another torch; vLLM does without them where it finds none.
 $(VLLM)/.installed: pyproject.toml
