@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
@@ -77,15 +78,24 @@ def figure(title: str, note: str, svg: str) -> str:
     return f"<figure><figcaption>{text(title)}<span>{text(note)}</span></figcaption>{svg}</figure>"
 
 
+def prose(line: str) -> str:
+    """A sentence as HTML, numbers kept on one line with what they belong to."""
+    return text(re.sub(r" (?=%)|(?<=\bp) (?=[<=])|(?<=\bp [<=]) (?=\d)", "\u00a0", line))
+
+
 def notice(title: str, lines: Sequence[str]) -> str:
     """Lines that a reader must not miss, as a box; nothing where there are none."""
-    listed = "".join(f"<li>{text(line)}</li>" for line in lines)
-    return f'<aside class="notice" aria-label="{text(title)}"><b>{text(title)}</b><ul>{listed}</ul></aside>' if lines else ""
+    listed = "".join(f"<li>{prose(line)}</li>" for line in lines)
+    return (
+        f'<aside class="notice" aria-label="{text(title)}"><b>{text(title)}</b><ul>{listed}</ul></aside>'
+        if lines
+        else ""
+    )
 
 
 def bullets(lines: Sequence[str]) -> str:
     """Sentences as a list."""
-    return f'<ul class="findings">{"".join(f"<li>{text(line)}</li>" for line in lines)}</ul>'
+    return f'<ul class="findings">{"".join(f"<li>{prose(line)}</li>" for line in lines)}</ul>'
 
 
 def links(names: Sequence[str], here: int) -> str:

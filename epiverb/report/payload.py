@@ -78,15 +78,18 @@ def documents(run: Run, lexicon: str, rows: np.ndarray) -> Iterator[tuple[dict[s
             [start, end, CATEGORIES.index(category)]
             for start, end, category in own.select("start", "end", "category").iter_rows()
         ]
-        yield trace, {
-            "prompt": trace["prompt"],
-            "response": trace["response"],
-            "thinking": [trace["thinking_start"], trace["thinking_end"]],
-            "loop": trace["loop_start"],
-            "answer": trace["answer"],
-            "gold": trace["gold"],
-            "hits": spans,
-        }
+        yield (
+            trace,
+            {
+                "prompt": trace["prompt"],
+                "response": trace["response"],
+                "thinking": [trace["thinking_start"], trace["thinking_end"]],
+                "loop": trace["loop_start"],
+                "answer": trace["answer"],
+                "gold": trace["gold"],
+                "hits": spans,
+            },
+        )
 
 
 def deflated(document: Any) -> str:

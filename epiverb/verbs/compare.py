@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -11,12 +14,15 @@ from epiverb.errors import DataError
 from epiverb.run import Run, write_json, writing
 from epiverb.schema import CONTROLS, EPISTEMIC, SCHEMA_VERSION
 from epiverb.stats.compare import compare as compare_runs
+from epiverb.stats.several import span
 from epiverb.text.lexicon import load
 from epiverb.verbs.runs import Progress, names, opened, run_data, trace_rows
 
 
 def compare(config: CompareConfig, *, progress: Progress | None = None) -> dict[str, Any]:
-    """The comparison of each run with the base: the JSON contract's `compare` document, or several under `comparisons`.
+    """The comparison of a run with the base: the JSON contract's `compare` document; of several, one under `comparisons`.
+
+    Several runs are corrected together: see `stats.several.span`.
 
     Raises:
         DataError: nothing that both have can be compared.
@@ -27,13 +33,17 @@ def compare(config: CompareConfig, *, progress: Progress | None = None) -> dict[
         data = [run_data(run, name, config.domain) for run, name in zip(runs, short, strict=True)]
         results = []
         for run, one in zip(runs[1:], data[1:], strict=True):
-            result = compare_runs(data[0], one, draws=config.draws, seed=config.seed)
+            result = compare_runs(data[0], one, draws=config.draws, seed=config.seed, paired=config.paired)
             if config.specificity:
                 result["specificity"] = _specificity(runs[0], run, config.seed)
             results.append(result)
-        whole = results[0] if len(results) == 1 else {"schema": SCHEMA_VERSION, "comparisons": results}
+        whole = results[0] if len(results) == 1 else span(results)
         if config.out:
-            _save(config, whole, "comparison.json")
+            with _saved(config, whole, "comparison.json") as folder:
+                if config.report:
+                    from epiverb.report.comparison import write
+
+                    write(whole, runs, folder / "report.html", max_traces=config.report_traces)
     return whole
 
 
@@ -41,12 +51,17 @@ def _settings(config: Any) -> dict[str, Any]:
     return {"format": config.format, "map": config.map, "domain": config.domain}
 
 
-def _save(config: Any, document: dict[str, Any], name: str) -> None:
+@contextmanager
+def _saved(config: Any, document: dict[str, Any], name: str) -> Iterator[Path]:
+    """The folder of `--out`, with the document and how it was made; complete or not there at all."""
     from epiverb.config import to_dict
 
+    if config.report:
+        document["report"] = str(Path(config.out) / "report.html")
     with writing(config.out, overwrite=config.overwrite) as folder:
         write_json(folder / name, document)
         write_json(folder / "run.json", {"schema": SCHEMA_VERSION, "config": to_dict(config)})
+        yield folder
 
 
 def _specificity(base: Run, run: Run, seed: int) -> dict[str, Any]:
@@ -72,6 +87,7 @@ def _specificity(base: Run, run: Run, seed: int) -> dict[str, Any]:
 def link(config: LinkConfig, *, progress: Progress | None = None) -> dict[str, Any]:
     """The JSON contract's `link` document; over training steps also `steps`, where a run holds several."""
     from epiverb.stats.link import link as link_runs
+    from epiverb.stats.linkfindings import link_findings
 
     paths = [config.base, *config.runs]
     short = names(paths)
@@ -92,8 +108,13 @@ def link(config: LinkConfig, *, progress: Progress | None = None) -> dict[str, A
         for run, frame in zip(short[1:], frames[1:], strict=True)
         if frame["step"].drop_nulls().n_unique() > 2
     }
+    result["findings"] = link_findings(result)
     if config.out:
-        _save(config, result, "link.json")
+        with _saved(config, result, "link.json") as folder:
+            if config.report:
+                from epiverb.report.link import write
+
+                write(result, folder / "report.html")
     return result
 
 

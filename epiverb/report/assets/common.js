@@ -133,7 +133,7 @@ const epiverb = (() => {
   };
 
   // The chips are the legend, too: each shows how its category is marked, and how often in what is open.
-  const chips = (home) => {
+  const chips = (home, changed = () => {}) => {
     CATEGORIES.forEach((name, index) => {
       const sample = make("mark", { className: `c${index}`, ariaHidden: "true" }, "ab");
       const button = make("button", { type: "button", className: `chip c${index}` }, sample, index < EPISTEMIC ? name : `${name} (control)`, make("small", {}));
@@ -141,15 +141,16 @@ const epiverb = (() => {
         button.setAttribute("aria-pressed", on);
         home.classList.toggle(`off${index}`, !on);
       };
-      button.addEventListener("click", () => show(button.getAttribute("aria-pressed") !== "true"));
+      button.addEventListener("click", () => { show(button.getAttribute("aria-pressed") !== "true"); changed(); });
       show(index < EPISTEMIC);
       byId("chips").append(button);
     });
     const count = (...traces) => [...byId("chips").querySelectorAll("small")].forEach((small, index) => {
       small.textContent = traces.map((hits) => hits.filter((hit) => hit[2] === index).length).join(" → ");
     });
-    const enabled = (mark) => !home.classList.contains(`off${mark.className[1]}`);
-    return { count, enabled };
+    const on = (category) => !home.classList.contains(`off${category}`);
+    const enabled = (mark) => on(mark.className[1]);
+    return { count, enabled, on };
   };
 
   const keys = (bound) => {
