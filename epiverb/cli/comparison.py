@@ -11,6 +11,7 @@ from rich.text import Text
 from epiverb.cli.summary import _console, _table, number
 from epiverb.cli.terminal import printable
 from epiverb.report.labels import shorten, with_short_names
+from epiverb.stats.findings import specificity_told
 
 Block = dict[str, Any]
 _SHARES = {"accuracy": "accuracy", "finished": "finished", "given_finished": "right if finished", "loops": "in a loop"}
@@ -19,15 +20,8 @@ _SHARES = {"accuracy": "accuracy", "finished": "finished", "given_finished": "ri
 def notes(result: Block) -> list[str]:
     """Warnings, and hints on what would have been needed."""
     parts = result.get("comparisons", [result])
-    return [
-        line
-        for one in parts
-        for line in (
-            *one.get("warnings", []),
-            *one.get("hints", []),
-            *(one.get("specificity") or {}).get("warnings", []),
-        )
-    ]
+    said = [line for one in parts for line in (*one.get("warnings", []), *one.get("hints", []))]
+    return [*dict.fromkeys(said), *([f"report: {result['report']}"] if result.get("report") else [])]
 
 
 def print_comparison(result: Block) -> None:
@@ -49,8 +43,7 @@ def _print_one(result: Block, names: dict[str, str]) -> None:
     console.print(f"{size}, {n['base']:,} and {n['run']:,} traces; 95 % intervals; p with * is corrected (Holm)")
     console.print(_outcome_table(result, heads))
     console.print(_marker_table(result, heads))
-    specific = result.get("specificity") or {}
-    _print_sentences([*result["findings"], specific.get("sentence") or specific.get("reason")], names)
+    _print_sentences([*result["findings"], specificity_told(result.get("specificity"))], names)
 
 
 def _print_sentences(lines: Iterable[str | None], names: dict[str, str]) -> None:

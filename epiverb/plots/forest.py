@@ -22,7 +22,7 @@ _TICKS = (
     (0.0001, 0.01, 1, 100, 10000),
 )  # fmt: skip
 """Ratios to mark: of those that leave room between labels, the set that reaches furthest, then the finest."""
-_GAP = 0.11
+_GAP = 0.13
 """Share of the axis that a label needs."""
 
 

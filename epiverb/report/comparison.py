@@ -13,7 +13,7 @@ from epiverb.report.html import bullets, links, notice, page, part, prose, text
 from epiverb.report.labels import shorten, with_short_names
 from epiverb.report.tables import families, tables
 from epiverb.run import Run
-from epiverb.stats.findings import no_hits
+from epiverb.stats.findings import no_hits, specificity_told
 
 Block = dict[str, Any]
 CAUTION = (
@@ -123,8 +123,7 @@ def _bare(line: str, name: str) -> str:
 
 
 def _specific(result: Block) -> list[str]:
-    block = result.get("specificity") or {}
-    return [said] if (said := block.get("sentence") or block.get("reason")) else []
+    return [said] if (said := specificity_told(result.get("specificity"))) else []
 
 
 def _across(results: Sequence[Block], short: dict[str, str]) -> list[str]:

@@ -63,7 +63,7 @@ def _body(document: Block, short: dict[str, str]) -> Iterator[str]:
 
 def _labels(rows: Sequence[Block], short: dict[str, str]) -> list[str]:
     """A name for each point: what tells it from the others; a number where there are too many to name."""
-    if len(rows) > MOST:
+    if sum(row["step"] == _last(rows)[row["run"]] for row in rows) > MOST:
         return [str(i) for i in range(1, len(rows) + 1)]
     runs, benchmarks = ({row[key] for row in rows} for key in ("run", "benchmark"))
     return [
@@ -71,7 +71,7 @@ def _labels(rows: Sequence[Block], short: dict[str, str]) -> list[str]:
             part
             for part, several in (
                 (short[row["run"]], len(runs) > 1), (f"step {row['step']}", row["step"] is not None),
-                (row["benchmark"] or "", len(benchmarks) > 1 or len(runs) == 1),
+                (row["benchmark"] or "all", len(benchmarks) > 1 or len(runs) == 1),
             )
             if several
         )
@@ -80,22 +80,23 @@ def _labels(rows: Sequence[Block], short: dict[str, str]) -> list[str]:
 
 
 def _changes(rows: Sequence[Block], labels: Sequence[str]) -> str:
+    shown = [(row, label) for row, label in zip(rows, labels, strict=True) if row["step"] == _last(rows)[row["run"]]]
     fig, (ax,) = axes(3.6)
-    plots.changes(rows, labels, ax)
-    shown = [
-        row
-        for row in rows
-        if row["log_ratio_markers"]["value"] is not None and row["delta_accuracy"]["value"] is not None
-    ]
-    lost = (
-        f" {len(rows) - len(shown)} without a ratio or without grades are in the table only."
-        if len(shown) < len(rows)
-        else ""
+    plots.changes([row for row, _ in shown], [label for _, label in shown], ax)
+    unknown = sum(
+        row["log_ratio_markers"]["value"] is None or row["delta_accuracy"]["value"] is None for row, _ in shown
     )
-    spoken = f"{len(shown)} points; their numbers are in the table"
-    names = "Numbers are those of the table." if len(rows) > MOST else ""
-    note = f"A point a run and benchmark, a 95 % interval each way.{lost} {names}"
-    return figure("Change in markers, change in accuracy", note.strip(), svg(fig, "Markers and accuracy", spoken))
+    notes = ["A point a run and benchmark, a 95 % interval each way."]
+    notes += ["The last step of each run."] if len(shown) < len(rows) else []
+    notes += [f"{unknown} without a ratio or without grades are in the table only."] if unknown else []
+    notes += ["Numbers are those of the table."] if any(label.isdecimal() for _, label in shown) else []
+    spoken = f"{len(shown) - unknown} points; their numbers are in the table"
+    return figure("Change in markers, change in accuracy", " ".join(notes), svg(fig, "Markers and accuracy", spoken))
+
+
+def _last(rows: Sequence[Block]) -> dict[str, int | None]:
+    """The last step of each run."""
+    return {row["run"]: row["step"] for row in rows}
 
 
 def _slopes(block: Block) -> list[str]:
@@ -185,7 +186,7 @@ def _table(document: Block, labels: Sequence[str], short: dict[str, str]) -> str
         ]
         for label, row in zip(labels, document["rows"], strict=True)
     ]  # fmt: skip
-    origin = ("", "run", "step", "benchmark") if len(rows) > MOST else ("",)
+    origin = ("", "run", "step", "benchmark") if all(label.isdecimal() for label in labels) else ("",)
     figures_of = ("accuracy, points", "markers a trace, ratio", "words, ratio", "density, ratio", "problems", "traces")
     drawn_table = table(f"Changes against {document['base']}", (*origin, "domain", *figures_of), rows)
     return details(f"All {len(rows)} runs, steps and benchmarks", drawn_table) if len(rows) > 2 * MOST else drawn_table
@@ -271,11 +272,10 @@ def _mediation_table(block: Block, short: dict[str, str]) -> str:
 
 def _steps_table(course: Block, run: str) -> str:
     rows = []
+    moved = {(row["scope"], row["measure"]): row for row in course["change_points"]}
     for trend in course["trends"]:
-        found = next(
-            (c for c in course["change_points"] if (c["scope"], c["measure"]) == (trend["scope"], trend["measure"])), {}
-        )
-        changes = ", ".join(f"{c['step']} ({100 * c['support']:.0f} %)" for c in found.get("changes", []))
+        found = moved[trend["scope"], trend["measure"]]
+        changes = ", ".join(f"{c['step']} ({100 * c['support']:.0f} %)" for c in found["changes"])
         cells = (spread(trend["kendall"]), spread(trend["spearman"]), spread(trend["slope_per_100"]))
         rows.append(
             [f"{trend['scope']}, {trend['measure'].replace('_', ' ')}", *cells, changes or found.get("reason", "none")]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from epiverb.stats.caveats import LOOPS
@@ -27,6 +27,15 @@ def findings(result: Mapping[str, Any]) -> list[str]:
 def no_hits(block: Mapping[str, Any]) -> bool:
     """True for a lexicon (often of another script) of which neither run has a marker, so that nothing is tested."""
     return block["per_trace"]["base"] == 0 and block["per_trace"]["run"] == 0
+
+
+def specificity_told(block: Mapping[str, Any] | None) -> str:
+    """The sentence of a `specificity` block, or why there is none; empty where it was not asked for."""
+    if not block:
+        return ""
+    return str(
+        block.get("sentence") or f"Whether markers changed more than other words cannot be said: {block['reason']}"
+    )
 
 
 def _points(x: float) -> str:
@@ -161,8 +170,8 @@ def _split(name: str, block: Mapping[str, Any]) -> str:
 
 def _profile(result: Mapping[str, Any]) -> str:
     """Where along the response the first lexicon with markers changed."""
-    name, block = next(((n, b) for n, b in result["markers"].items() if not no_hits(b)), ("", {}))
-    course = block.get("trajectory")
+    found: Iterator[tuple[str, Any]] = ((n, b["trajectory"]) for n, b in result["markers"].items() if not no_hits(b))
+    name, course = next(found, ("", None))
     if not course or course["lo"] is None:
         return ""
     pairs = list(zip(course["x"], course["lo"], course["hi"], strict=True))

@@ -12,7 +12,7 @@ Block = Mapping[str, Any]
 def link_findings(result: Block) -> list[str]:
     """One sentence a claim, for readers who will not see the tables."""
     found = [
-        *_domains(result), _slope(result["slopes"]["markers"]), _within(result["within_problem"]),
+        *_changes(result), _slope(result["slopes"]["markers"]), _within(result["within_problem"]),
         *_mediation(result["mediation"]), *_steps(result.get("steps", {})),
     ]  # fmt: skip
     return [sentence for sentence in found if sentence]
@@ -38,21 +38,31 @@ def _ratio(figure: Block) -> str:
     return f"markers × {math.exp(figure['value']):.2f} ({_bounds({**figure, **raised}, form='.2f')})"
 
 
-def _domains(result: Block) -> Iterator[str]:
-    """In and out of domain, a sentence each run (of several steps, the last), and the gap between both."""
+FEW = 4
+"""Benchmarks told one by one where their domains are not known."""
+
+
+def _changes(result: Block) -> Iterator[str]:
+    """Each run, of several steps the last: by domain with the gap between both, or by benchmark where none is named."""
     last = {block["run"]: block for block in result["domains"]}
     for run, block in last.items():
-        step = "" if block["step"] is None else f" at step {block['step']}"
-        parts = [
-            f"{label} ({', '.join(block[key]['benchmarks'])}) {_points(block[key]['delta_accuracy'])}, "
-            f"{_ratio(block[key]['log_ratio_markers'])}"
-            for key, label in (("id", "in domain"), ("ood", "out of domain"))
-            if key in block
-        ]
-        if parts:
-            yield f"{run}{step}: {'; '.join(parts)}."
+        who = run if block["step"] is None else f"{run} at step {block['step']}"
+        told = {key: block[key] for key in ("id", "ood") if key in block}
+        if not told:
+            own = [row for row in result["rows"] if (row["run"], row["step"]) == (run, block["step"])]
+            yield from (f"{who}, {row['benchmark'] or 'all problems'}: {_both(row)}." for row in own[:FEW])
+            if len(own) > FEW:
+                yield f"{who}: {len(own) - FEW} more benchmarks are in the table; name their domains to sum them up."
+            continue
+        labels = {"id": "in domain", "ood": "out of domain"}
+        parts = (f"{labels[key]} ({', '.join(one['benchmarks'])}) {_both(one)}" for key, one in told.items())
+        yield f"{who}: {'; '.join(parts)}."
         if gap := block.get("ood_minus_id"):
-            yield f"{run}{step}: {_gap(gap['delta_accuracy'])}"
+            yield f"{who}: {_gap(gap['delta_accuracy'])}"
+
+
+def _both(row: Block) -> str:
+    return f"{_points(row['delta_accuracy'])}, {_ratio(row['log_ratio_markers'])}"
 
 
 def _gap(figure: Block) -> str:

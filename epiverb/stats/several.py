@@ -47,21 +47,21 @@ def _families(results: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 
 def _members(result: Mapping[str, Any], name: str) -> dict[str, dict[str, Any]]:
     """Contrasts of one comparison in the family `name`, by the names its row gives them."""
-    listed = next((family["members"] for family in result["families"] if family["name"] == name), [])
+    listed: list[str] = next((family["members"] for family in result["families"] if family["name"] == name), [])
     return {key: _contrast(result, name, key) for key in listed}
 
 
-def _contrast(result: Mapping[str, Any], family: str, key: str) -> dict[str, Any]:
+def _contrast(result: Mapping[str, Any], family: str, key: str) -> Any:
     """The contrast that a member's name stands for."""
     lexicon, _, rest = key.partition("/")
     if not rest:
-        return result[key]  # type: ignore[no-any-return]
+        return result[key]
     block = result["markers"][lexicon]
     if family.startswith("categories/"):
-        return block["per_category"][rest]["per_1k_words"]  # type: ignore[no-any-return]
+        return block["per_category"][rest]["per_1k_words"]
     if family.startswith("words/"):
-        return block["per_marker"][rest]["per_1k_words"]  # type: ignore[no-any-return]
-    return block[rest]  # type: ignore[no-any-return]
+        return block["per_marker"][rest]["per_1k_words"]
+    return block[rest]
 
 
 def overview(results: Sequence[Mapping[str, Any]], families: Sequence[Mapping[str, Any]]) -> list[str]:

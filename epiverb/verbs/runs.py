@@ -37,7 +37,8 @@ def opened(
                 runs.append(Run(path))
                 continue
             out = str(Path(folder) / str(index))
-            config = AnalyzeConfig(sources=(path,), lexicon=tuple(lexicon), out=out, report=False, **settings)
+            # The summary is not read: few draws for its intervals.
+            config = AnalyzeConfig((path,), lexicon=tuple(lexicon), out=out, report=False, draws=100, **settings)
             made = analyze(config, progress=progress)
             assert isinstance(made, Run)  # a dry run is not asked for
             runs.append(made)
