@@ -182,9 +182,13 @@
     byId("name").replaceChildren(...visible(`${told(fact)}: ${outcome(fact)}`));
     await Promise.all(sides.map(load));
     if (current !== fact) return;
-    const prompt = sides[1].doc.prompt ?? sides[0].doc.prompt;
-    byId("prompt").hidden = prompt === null;
-    byId("prompt-text").replaceChildren(...visible(prompt ?? ""));
+    // Runs may be shown different prompts (a hint, a solution): then both are told.
+    const asked = sides.filter((self) => self.doc.prompt !== null);
+    const differ = new Set(asked.map((self) => self.doc.prompt)).size > 1;
+    byId("prompt").hidden = !asked.length;
+    byId("prompt-text").replaceChildren(...(differ ? asked : asked.slice(0, 1)).flatMap((self, index) =>
+      [...(differ ? [make("b", {}, `${index ? "\n\n" : ""}${runName(self)}\n`)] : []), ...visible(self.doc.prompt)]));
+    byId("prompt").querySelector("summary").textContent = differ ? "Prompts (they differ)" : "Prompt";
     byId("say").textContent = "";
     activate(state?.get("side") === "run" ? 1 : state ? 0 : active);
     if (state?.has("marker")) step(0, sides[active].marks.findIndex((mark) => mark.dataset.start === state.get("marker")));
