@@ -255,8 +255,8 @@ def _rank_correlation(x: Array, y: Array) -> float:
     """Spearman's; scipy.stats takes longer to import than all of this module to run."""
     import polars as pl
 
-    ranks = (pl.Series(values).rank("average").to_numpy() for values in (x, y))
-    return float(np.corrcoef(*ranks)[0, 1])
+    left, right = (pl.Series(values).rank("average").to_numpy() for values in (x, y))
+    return float(np.corrcoef(left, right)[0, 1])
 
 
 def _extremes(table: pl.DataFrame, markers: set[str], n: int) -> dict[str, Any]:

@@ -119,7 +119,7 @@
     if (!self.view) return;
     const whole = Math.max(self.text.scrollHeight, 1);
     self.view.setAttribute("x", 1000 * self.text.scrollTop / whole);
-    self.view.setAttribute("width", 1000 * Math.min(self.text.clientHeight / whole, 1));
+    self.view.setAttribute("width", room(self) ? 1000 * self.text.clientHeight / whole : 0);
   };
 
   // One side follows the other to the same share of its length; `expected` tells its own scrolling from the reader's.
