@@ -16,7 +16,7 @@ from epiverb.schema import CONTROLS, EPISTEMIC, SCHEMA_VERSION
 from epiverb.stats.compare import compare as compare_runs
 from epiverb.stats.several import span
 from epiverb.text.lexicon import load
-from epiverb.verbs.runs import Progress, names, opened, run_data, trace_rows
+from epiverb.verbs.runs import Progress, named_alike, names, opened, run_data, trace_rows
 
 
 def compare(config: CompareConfig, *, progress: Progress | None = None) -> dict[str, Any]:
@@ -29,7 +29,7 @@ def compare(config: CompareConfig, *, progress: Progress | None = None) -> dict[
     """
     paths = [config.base, *config.runs]
     short = names(paths)
-    with opened(paths, _settings(config), config.lexicon, progress) as runs:
+    with _folder(config) as folder, opened(paths, _settings(config), config.lexicon, progress) as runs:
         data = [run_data(run, name, config.domain) for run, name in zip(runs, short, strict=True)]
         results = []
         for run, one in zip(runs[1:], data[1:], strict=True):
@@ -38,12 +38,12 @@ def compare(config: CompareConfig, *, progress: Progress | None = None) -> dict[
                 result["specificity"] = _specificity(runs[0], run, config.seed)
             results.append(result)
         whole = results[0] if len(results) == 1 else span(results)
-        if config.out:
-            with _saved(config, whole, "comparison.json") as folder:
-                if config.report:
-                    from epiverb.report.comparison import write
+        if folder:
+            _save(folder, config, whole, "comparison.json")
+            if config.report:
+                from epiverb.report.comparison import write
 
-                    write(whole, runs, folder / "report.html", max_traces=config.report_traces)
+                write(whole, runs, folder / "report.html", max_traces=config.report_traces)
     return whole
 
 
@@ -52,16 +52,23 @@ def _settings(config: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def _saved(config: Any, document: dict[str, Any], name: str) -> Iterator[Path]:
-    """The folder of `--out`, with the document and how it was made; complete or not there at all."""
+def _folder(config: Any) -> Iterator[Path | None]:
+    """The folder of `--out`, refused before the work where it is taken, complete or not there at all; None without one."""
+    if not config.out:
+        yield None
+        return
+    with writing(config.out, overwrite=config.overwrite) as folder:
+        yield folder
+
+
+def _save(folder: Path, config: Any, document: dict[str, Any], name: str) -> None:
+    """Write the document, which gains `report` where a page is asked for, and how it was made."""
     from epiverb.config import to_dict
 
     if config.report:
         document["report"] = str(Path(config.out) / "report.html")
-    with writing(config.out, overwrite=config.overwrite) as folder:
-        write_json(folder / name, document)
-        write_json(folder / "run.json", {"schema": SCHEMA_VERSION, "config": to_dict(config)})
-        yield folder
+    write_json(folder / name, document)
+    write_json(folder / "run.json", {"schema": SCHEMA_VERSION, "config": to_dict(config)})
 
 
 def _specificity(base: Run, run: Run, seed: int) -> dict[str, Any]:
@@ -86,6 +93,18 @@ def _specificity(base: Run, run: Run, seed: int) -> dict[str, Any]:
 
 def link(config: LinkConfig, *, progress: Progress | None = None) -> dict[str, Any]:
     """The JSON contract's `link` document; over training steps also `steps`, where a run holds several."""
+    with _folder(config) as folder:
+        result = _linked(config, progress)
+        if folder:
+            _save(folder, config, result, "link.json")
+            if config.report:
+                from epiverb.report.link import write
+
+                write(result, folder / "report.html")
+    return result
+
+
+def _linked(config: LinkConfig, progress: Progress | None) -> dict[str, Any]:
     from epiverb.stats.link import link as link_runs
     from epiverb.stats.linkfindings import link_findings
 
@@ -93,7 +112,7 @@ def link(config: LinkConfig, *, progress: Progress | None = None) -> dict[str, A
     short = names(paths)
     with opened(paths, _settings(config), (config.lexicon,), progress) as runs:
         name = load(config.lexicon).name
-        frames = [trace_rows(run, name, config.domain) for run in runs]
+        frames = named_alike([trace_rows(run, name, config.domain) for run in runs])
     result = link_runs(
         frames[0],
         dict(zip(short[1:], frames[1:], strict=True)),
@@ -109,12 +128,6 @@ def link(config: LinkConfig, *, progress: Progress | None = None) -> dict[str, A
         if frame["step"].drop_nulls().n_unique() > 2
     }
     result["findings"] = link_findings(result)
-    if config.out:
-        with _saved(config, result, "link.json") as folder:
-            if config.report:
-                from epiverb.report.link import write
-
-                write(result, folder / "report.html")
     return result
 
 
