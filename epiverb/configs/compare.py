@@ -20,17 +20,23 @@ class CompareConfig:
     runs: tuple[str, ...] = setting(metavar="RUN...", positional=True)
     """One run or several: run folders or trace files."""
     out: str | None = setting(None, short="-o", metavar="DIR")
-    """Folder for comparison.json. Default: nothing is written."""
+    """Folder for comparison.json and report.html. Default: nothing is written."""
     lexicon: tuple[str, ...] = setting(DEFAULT_LEXICONS, short="-l", metavar="NAME|FILE")
-    """Lexicons for sources that are trace files, each time one."""
+    """Lexicons for sources that are trace files, each time one; the first is the one claims are made with."""
     domain: dict[str, str] = setting({}, metavar="BENCHMARK=id|ood")
     """Which benchmarks are in-domain (id) and which out-of-domain (ood)."""
     format: str | None = setting(None, metavar="NAME")
     """Format of sources that are trace files, instead of detecting it."""
     map: dict[str, str] = setting({}, metavar="COLUMN=KEY")
     """Read records of trace files by hand: response=key.path, correct=key, ..."""
+    paired: bool = setting(True)
+    """Pair by problem. --no-paired compares runs of different problems, as independent samples, with a warning."""
     specificity: bool = setting(True)
     """Compare epistemic words with all other words; reads the text of both runs."""
+    report: bool = setting(True)
+    """Write report.html beside comparison.json: findings, figures, tables, and both runs side by side."""
+    report_traces: int = setting(1000, metavar="N")
+    """At most this many traces of a run in the report's viewer; the report says how many it leaves out."""
     draws: int = setting(10_000, metavar="N")
     """Bootstrap draws behind each interval."""
     seed: int = setting(0, metavar="N")
@@ -53,9 +59,11 @@ class LinkConfig:
     domain: dict[str, str] = setting({}, metavar="BENCHMARK=id|ood")
     """Which benchmarks are in-domain (id) and which out-of-domain (ood)."""
     out: str | None = setting(None, short="-o", metavar="DIR")
-    """Folder for link.json. Default: nothing is written."""
+    """Folder for link.json and report.html. Default: nothing is written."""
     lexicon: str = setting("epiverb-en", short="-l", metavar="NAME|FILE")
     """The lexicon whose epistemic markers are counted."""
+    report: bool = setting(True)
+    """Write report.html beside link.json: findings, figures, tables."""
     format: str | None = setting(None, metavar="NAME")
     """Format of sources that are trace files, instead of detecting it."""
     map: dict[str, str] = setting({}, metavar="COLUMN=KEY")

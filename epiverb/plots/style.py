@@ -29,6 +29,10 @@ PALETTE = {
 """Category -> colour, after Okabe and Ito, darkened to 4.5:1 on white."""
 RIGHT, WRONG = "#3d4854", "#b4232f"
 """Verdicts have hues of their own: those of the categories would be read as categories."""
+BASE, RUN = "#57606a", "#6f42c1"
+"""The two runs of a comparison."""
+PAPER = "#ffffff"
+"""What hides a line behind an open mark; the page's own background there."""
 _RC: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "epiverb",
@@ -78,6 +82,9 @@ def _variables() -> dict[str, str]:
     colours = {colour: f"var(--{name})" for name, colour in PALETTE.items()}
     return {
         **colours,
+        BASE: "var(--quiet)",
+        RUN: "var(--run)",
+        PAPER: "var(--paper)",
         RIGHT: "var(--right)",
         WRONG: "var(--wrong)",
         INK: "var(--ink)",

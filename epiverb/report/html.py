@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
@@ -77,7 +78,58 @@ def figure(title: str, note: str, svg: str) -> str:
     return f"<figure><figcaption>{text(title)}<span>{text(note)}</span></figcaption>{svg}</figure>"
 
 
-def page(**parts: str) -> str:
-    """The whole page: `title, subtitle, pages, body, shown, facts, packed`."""
-    read = {name: (ASSETS / f"report.{name}").read_text("utf-8") for name in ("css", "js")}
-    return Template((ASSETS / "page.html").read_text("utf-8")).substitute(**read, **parts)
+def prose(line: str) -> str:
+    """A sentence as HTML, numbers kept on one line with what they belong to."""
+    return text(re.sub(r" (?=%)|(?<=\bp) (?=[<=])|(?<=\bp [<=]) (?=\d)", "\u00a0", line))
+
+
+def notice(title: str, lines: Sequence[str]) -> str:
+    """Lines that a reader must not miss, as a box; nothing where there are none."""
+    listed = "".join(f"<li>{prose(line)}</li>" for line in lines)
+    return (
+        f'<aside class="notice" aria-label="{text(title)}"><b>{text(title)}</b><ul>{listed}</ul></aside>'
+        if lines
+        else ""
+    )
+
+
+def bullets(lines: Sequence[str]) -> str:
+    """Sentences as a list."""
+    return f'<ul class="findings">{"".join(f"<li>{prose(line)}</li>" for line in lines)}</ul>'
+
+
+def links(names: Sequence[str], here: int) -> str:
+    """Links to the pages of a report; nothing where there is one."""
+    if len(names) == 1:
+        return ""
+    parts = [
+        f'<a href="{text(name)}"{" aria-current=page" if index == here else ""}>{index + 1}</a>'
+        for index, name in enumerate(names)
+    ]
+    return f"Pages {''.join(parts)}"
+
+
+def part(name: str, **values: str) -> str:
+    """A piece of a page from the assets: `viewer` or `pairs`."""
+    return Template((ASSETS / f"{name}.html").read_text("utf-8")).substitute(**values)
+
+
+def page(
+    *, title: str, subtitle: str, body: str, pages: str = "", viewer: str = "", script: str = "",
+    data: dict[str, str] | None = None,
+) -> str:  # fmt: skip
+    """The whole page.
+
+    Args:
+        viewer: the piece that `script` (a file among the assets, without its suffix) brings to life.
+        data: id -> JSON made by `payload.embedded`, for the script.
+    """
+    scripts = [(ASSETS / f"{name}.js").read_text("utf-8") for name in ("common", script) if name]
+    blocks = "".join(
+        f'<script type="application/json" id="{name}">{value}</script>\n' for name, value in (data or {}).items()
+    )
+    return part(
+        "page", css=(ASSETS / "report.css").read_text("utf-8"), js="\n".join(scripts), title=text(title),
+        subtitle=text(subtitle), pages=pages, body=body, viewer=viewer, data=blocks,
+        skip='<a class="skip" href="#viewer">Skip to the traces</a>' if viewer else "",
+    )  # fmt: skip

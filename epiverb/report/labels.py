@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 
 
@@ -15,6 +15,13 @@ def shorten(names: Iterable[str]) -> dict[str, str]:
     parts = [re.split(r"[/_]", name) for name in _without_suffix(distinct)]
     short = ["_".join(own) for own in _differing(parts)]
     return dict(zip(distinct, short if all(short) and len(set(short)) == len(short) else distinct, strict=True))
+
+
+def with_short_names(line: str, short: Mapping[str, str]) -> str:
+    """A sentence with the short names of what it speaks of; the longest first, as one name may hold another."""
+    for name in sorted(short, key=len, reverse=True):
+        line = line.replace(name, short[name])
+    return line
 
 
 def _without_suffix(names: list[str]) -> list[str]:

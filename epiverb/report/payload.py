@@ -18,7 +18,7 @@ import polars as pl
 
 from epiverb.report.labels import shorten
 from epiverb.run import Run
-from epiverb.schema import CATEGORIES
+from epiverb.schema import CATEGORIES, EPISTEMIC
 
 PAGE_BYTES = 1_600_000
 """Traces on one page; figures, tables and code (0.3 MB) come on top, and the whole stays under 2 MB."""
@@ -59,9 +59,16 @@ def choose(n_traces: int, most: int) -> np.ndarray:
 
 
 def _pack(run: Run, lexicon: str, rows: np.ndarray, short: dict[str, str]) -> Iterator[tuple[list[Any], str]]:
+    several = len(short) > 1
+    for trace, document in documents(run, lexicon, rows):
+        trace["group"] = trace["condition"] or (short[trace["source"]] if several else None)
+        epistemic = sum(span[2] < len(EPISTEMIC) for span in document["hits"])
+        yield [*(trace[name] for name in FACTS), epistemic], deflated(document)
+
+
+def documents(run: Run, lexicon: str, rows: np.ndarray) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Each trace of `rows` (its row of the table), and what the page shows of it: text, spans, hits as start, end, category."""
     traces = run.scan("traces").with_row_index("row").filter(pl.col("row").is_in(rows.tolist())).collect()
-    several = pl.col("source").replace(short) if len(short) > 1 else pl.lit(None, pl.String)
-    traces = traces.with_columns(group=pl.coalesce("condition", several))
     mine = (pl.col("lexicon") == lexicon) & pl.col("trace_id").is_in(traces["trace_id"].to_list())
     hits = run.scan("hits").filter(mine).sort("start").collect()
     by_trace = {key[0]: part for key, part in hits.partition_by("trace_id", as_dict=True).items()}
@@ -71,17 +78,18 @@ def _pack(run: Run, lexicon: str, rows: np.ndarray, short: dict[str, str]) -> It
             [start, end, CATEGORIES.index(category)]
             for start, end, category in own.select("start", "end", "category").iter_rows()
         ]
-        document = {
-            "prompt": trace["prompt"],
-            "response": trace["response"],
-            "thinking": [trace["thinking_start"], trace["thinking_end"]],
-            "loop": trace["loop_start"],
-            "answer": trace["answer"],
-            "gold": trace["gold"],
-            "hits": spans,
-        }
-        epistemic = sum(span[2] < 4 for span in spans)
-        yield [*(trace[name] for name in FACTS), epistemic], deflated(document)
+        yield (
+            trace,
+            {
+                "prompt": trace["prompt"],
+                "response": trace["response"],
+                "thinking": [trace["thinking_start"], trace["thinking_end"]],
+                "loop": trace["loop_start"],
+                "answer": trace["answer"],
+                "gold": trace["gold"],
+                "hits": spans,
+            },
+        )
 
 
 def deflated(document: Any) -> str:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from epiverb.report.figures import figures
-from epiverb.report.html import number, page, spread, table, text
+from epiverb.report.html import links, number, page, spread, table, text
+from epiverb.report.html import part as viewer_part
 from epiverb.report.labels import shorten
 from epiverb.report.payload import Page, choose, embedded, pages
 from epiverb.run import Run
@@ -33,14 +34,16 @@ def write(run_path: str | Path, out: str | Path, *, max_traces: int = 1000) -> l
     written = []
     for index, part in enumerate(parts):
         body = _findings(run, summary) if index == 0 else ""
+        shown = text(_shown(summary["n_traces"], chosen, parts, index))
+        pages_line = links(names, index)
         document = page(
-            title=text(title),
-            subtitle=text(_subtitle(summary)),
-            pages=_links(names, index),
+            title=title,
+            subtitle=_subtitle(summary),
+            pages=pages_line,
             body=body,
-            shown=text(_shown(summary["n_traces"], chosen, parts, index)),
-            facts=embedded(part.facts),
-            packed=embedded(part.packed),
+            viewer=viewer_part("viewer", shown=shown, pages=pages_line),
+            script="report",
+            data={"facts": embedded(part.facts), "packed": embedded(part.packed)},
         )
         written.append(out.with_name(names[index]))
         written[-1].write_text(document, "utf-8")
@@ -51,16 +54,6 @@ def _subtitle(summary: dict[str, Any]) -> str:
     names = list(shorten(source["path"] for source in summary["sources"]).values())
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return f"{summary['n_traces']:,} traces of {summary['n_problems']:,} problems from {', '.join(names[:3])}{more}"
-
-
-def _links(names: list[str], here: int) -> str:
-    if len(names) == 1:
-        return ""
-    links = [
-        f'<a href="{text(name)}"{" aria-current=page" if index == here else ""}>{index + 1}</a>'
-        for index, name in enumerate(names)
-    ]
-    return f"Pages {''.join(links)}"
 
 
 def _shown(total: int, chosen: np.ndarray, parts: list[Page], index: int) -> str:

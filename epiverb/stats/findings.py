@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from epiverb.stats.caveats import LOOPS
@@ -11,7 +11,7 @@ from epiverb.stats.caveats import LOOPS
 
 def findings(result: Mapping[str, Any]) -> list[str]:
     """What `compare` found, one sentence a claim, for readers who will not see the tables."""
-    said = [_accuracy(result), _finished(result), _parts(result), _length(result)]
+    said = [_accuracy(result), _solved(result), _finished(result), _parts(result), _length(result)]
     looping = max(result["loops"]["base"] or 0.0, result["loops"]["run"] or 0.0) > LOOPS
     empty = [name for name, block in result["markers"].items() if no_hits(block)]
     if empty:
@@ -20,13 +20,22 @@ def findings(result: Mapping[str, Any]) -> list[str]:
         if name in empty:
             continue
         said += [_density(name, block), _without_loops(name, block) if looping else "", _split(name, block)]
-    said.append(_sensitivity(result))
+    said += [_sensitivity(result), _profile(result)]
     return [sentence for sentence in said if sentence]
 
 
 def no_hits(block: Mapping[str, Any]) -> bool:
     """True for a lexicon (often of another script) of which neither run has a marker, so that nothing is tested."""
     return block["per_trace"]["base"] == 0 and block["per_trace"]["run"] == 0
+
+
+def specificity_told(block: Mapping[str, Any] | None) -> str:
+    """The sentence of a `specificity` block, or why there is none; empty where it was not asked for."""
+    if not block:
+        return ""
+    return str(
+        block.get("sentence") or f"Whether markers changed more than other words cannot be said: {block['reason']}"
+    )
 
 
 def _points(x: float) -> str:
@@ -45,7 +54,7 @@ def _size(block: Mapping[str, Any]) -> str:
 def _verdict(block: Mapping[str, Any], interval: Mapping[str, Any], null: float) -> str:
     """Whether test (after correction) and interval show a difference, and what that does not mean."""
     p = block.get("p_adjusted", block["p"])
-    name = f"p = {p:.3g}" + (" after Holm" if "p_adjusted" in block else "")
+    name = (f"p = {p:.3g}" if p >= 0.001 else "p < 0.001") + _corrected(block)
     low = -math.inf if interval["lo"] is None else interval["lo"]
     high = math.inf if interval["hi"] is None else interval["hi"]
     if p >= 0.05:
@@ -53,6 +62,13 @@ def _verdict(block: Mapping[str, Any], interval: Mapping[str, Any], null: float)
     if low <= null <= high:
         return f"The test finds a difference ({name}), but the interval holds {null:g}: take it as open."
     return f"The data show a difference ({name}); they do not show why."
+
+
+def _corrected(block: Mapping[str, Any]) -> str:
+    """How p was corrected, with the family where it spans runs."""
+    if "p_adjusted" not in block:
+        return ""
+    return f" after Holm, {block['family']}" if " over " in block["family"] else " after Holm"
 
 
 def _accuracy(result: Mapping[str, Any]) -> str:
@@ -64,6 +80,18 @@ def _accuracy(result: Mapping[str, Any]) -> str:
         return f"{text}; {block.get('reason', 'no interval')}."
     change = f"{_points(block['delta'])} points, {_interval(block['lo'], block['hi'])}"
     return f"{text} ({change}). {_verdict(block, block, 0)}"
+
+
+def _solved(result: Mapping[str, Any]) -> str:
+    """pass@k at the largest k that both runs have."""
+    block = next(iter(reversed(result["pass_at_k"])), None)
+    if block is None or block["k"] < 2 or block["lo"] is None:
+        return ""
+    held = "holds 0: open" if block["lo"] <= 0 <= block["hi"] else "leaves out 0"
+    return (
+        f"With {block['k']} tries {block['run']:.1%} of the problems are solved, against {block['base']:.1%} "
+        f"({_points(block['delta'])} points, {_interval(block['lo'], block['hi'])}, which {held}; not corrected)."
+    )
 
 
 def _finished(result: Mapping[str, Any]) -> str:
@@ -95,7 +123,7 @@ def _length(result: Mapping[str, Any]) -> str:
     if block["delta"] is None:
         return ""
     text = f"A trace has {block['run']:,.0f} words against {block['base']:,.0f}"
-    return f"{text}{_ratio(block)}."
+    return f"{text}{_ratio(block)}. Markers a trace follow length; per 1,000 words they need not."
 
 
 def _ratio(block: Mapping[str, Any]) -> str:
@@ -138,6 +166,24 @@ def _split(name: str, block: Mapping[str, Any]) -> str:
         f"({share['lo']:.0%} to {share['hi']:.0%}), the rest density"
     )
     return f"{text}." if 0 <= share["value"] <= 1 else f"{text}; the two went opposite ways."
+
+
+def _profile(result: Mapping[str, Any]) -> str:
+    """Where along the response the first lexicon with markers changed."""
+    found: Iterator[tuple[str, Any]] = ((n, b["trajectory"]) for n, b in result["markers"].items() if not no_hits(b))
+    name, course = next(found, ("", None))
+    if not course or course["lo"] is None:
+        return ""
+    pairs = list(zip(course["x"], course["lo"], course["hi"], strict=True))
+    outside = [x for x, low, high in pairs if low is not None and (low > 0 or high < 0)]
+    if not outside:
+        return f"{name}: along the response, no twentieth differs once all are looked at together (simultaneous band)."
+    where = "all" if len(outside) == len(pairs) else f"{len(outside)}"
+    return (
+        f"{name}: along the response, {where} of {len(pairs)} twentieths differ, looked at together (simultaneous 95 % "
+        f"band; first at {outside[0]:.0%}, last at {outside[-1] + 1 / len(pairs):.0%}). Parts of equal share are "
+        "compared, not equal numbers of words."
+    )
 
 
 def _sensitivity(result: Mapping[str, Any]) -> str:

@@ -100,8 +100,8 @@ class Resamples:
         self.pair = pair
         self.n = len(weights)
         columns = [_narrow(x) for x in pair.run] + [-_narrow(x) for x in pair.base]
-        self.moments = {(i, j): (columns[i] * columns[j]).T @ weights for i in range(4) for j in range(i, 4)}
-        self.sums = [x.T @ weights for x in columns]
+        self.moments = {(i, j): _totals(columns[i] * columns[j], weights) for i in range(4) for j in range(i, 4)}
+        self.sums = [_totals(x, weights) for x in columns]
         self.run, self.base = ratio(self.sums[0], self.sums[1]), ratio(self.sums[2], self.sums[3])
 
     def errors(self, scale: tuple[Floats, Floats, Floats, Floats]) -> Floats:
@@ -123,6 +123,16 @@ class Resamples:
         """Standard error of the log ratio in every resample."""
         inverse = [ratio(np.ones_like(x), x) for x in self.sums]
         return self.errors((inverse[0], -inverse[1], -inverse[2], inverse[3]))
+
+
+def _totals(x: Floats, weights: Floats) -> Floats:
+    """Sums of each column in every resample; columns of zeros (a lexicon without a hit) cost nothing."""
+    some = x.any(axis=0)
+    if some.all():
+        return x.T @ weights
+    found = np.zeros((x.shape[1], weights.shape[1]))
+    found[some] = x[:, some].T @ weights
+    return found
 
 
 def _narrow(x: Floats) -> Floats:

@@ -255,7 +255,7 @@ def _no_common(base: RunData, run: RunData, keys: list[pl.DataFrame]) -> str:
 
     return (
         f"{base.name} and {run.name} have no problem in common (e.g. {example(keys[0])} against {example(keys[1])}). "
-        "Map the same problem ids for both, or compare them as unpaired."
+        "Map the same problem ids for both, or compare them as independent samples with --no-paired."
     )
 
 

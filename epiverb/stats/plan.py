@@ -289,7 +289,7 @@ def hint(name: str, low: float | None, high: float | None, variance: Variance) -
         return None
     seen = smallest(variance.n_problems, variance.of_difference())
     needed = problems(limit if name == "density" else 0.05, variance.of_difference())
-    size = f"{variance.n_problems} problems with {variance.k_base:g} and {variance.k_run:g} samples"
+    size = f"{variance.n_problems} problems {_sizes(variance.k_base, variance.k_run)}"
     if name == "density":
         return (
             f"Marker density: {size} can show a ratio of {math.exp(seen):.2f} or {math.exp(-seen):.2f} with 80 % "
@@ -299,3 +299,9 @@ def hint(name: str, low: float | None, high: float | None, variance: Variance) -
         f"Accuracy: {size} can show a difference of {seen:.3f} with 80 % power; "
         f"a difference of 0.05 needs about {needed} problems."
     )
+
+
+def _sizes(base: float, run: float) -> str:
+    if base == run:
+        return "with one sample a run" if base == 1 else f"with {base:g} samples a run"
+    return f"with {base:g} and {run:g} samples"

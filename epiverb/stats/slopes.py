@@ -42,7 +42,7 @@ def slopes(found: Resampled, benchmarks: list[str], n_runs: int) -> dict[str, An
 
 def _fit(flat: Resampled, points: npt.NDArray[np.int64], at: int) -> dict[str, Any]:
     if len(points) < MIN_POINTS:
-        few = f"{len(points)} points of run and benchmark; a slope needs {MIN_POINTS}."
+        few = f"{len(points)} point{'s' * (len(points) != 1)} of run and benchmark; a slope needs {MIN_POINTS}."
         return {name: null(few) for name in _STATISTICS}
     fitted = flat.map(lambda t: _line(t[:, points, at], t[:, points, 0]))
     reason = "the points do not differ."

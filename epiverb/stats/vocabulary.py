@@ -58,7 +58,7 @@ def count_words(base: pl.DataFrame, run: pl.DataFrame, *, min_count: int = 5) ->
     `min_count` occurrences in both runs together are in the lengths but not in the table.
 
     Raises:
-        DataError: no problem has text in both runs.
+        DataError: no problem has text in both runs, or one run has no word.
     """
     import polars as pl
 
@@ -78,6 +78,9 @@ def count_words(base: pl.DataFrame, run: pl.DataFrame, *, min_count: int = 5) ->
     words = total.select("word").with_row_index("column")
     tables = [_table(count, words, frame, len(common)) for count, frame in zip(counts, kept, strict=True)]
     (base_counts, base_length), (run_counts, run_length) = tables
+    for name, length in (("base", base_length), ("run", run_length)):
+        if not length.any():
+            raise DataError(f"word counts: {name} has no word in any trace of the common problems.")
     traces = (len(kept[0]), len(kept[1]))
     return WordCounts(words["word"].to_list(), base_counts, run_counts, base_length, run_length, traces, notes)
 

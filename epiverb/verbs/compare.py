@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -11,29 +14,36 @@ from epiverb.errors import DataError
 from epiverb.run import Run, write_json, writing
 from epiverb.schema import CONTROLS, EPISTEMIC, SCHEMA_VERSION
 from epiverb.stats.compare import compare as compare_runs
+from epiverb.stats.several import span
 from epiverb.text.lexicon import load
-from epiverb.verbs.runs import Progress, names, opened, run_data, trace_rows
+from epiverb.verbs.runs import Progress, named_alike, names, opened, run_data, trace_rows
 
 
 def compare(config: CompareConfig, *, progress: Progress | None = None) -> dict[str, Any]:
-    """The comparison of each run with the base: the JSON contract's `compare` document, or several under `comparisons`.
+    """The comparison of a run with the base: the JSON contract's `compare` document; of several, one under `comparisons`.
+
+    Several runs are corrected together: see `stats.several.span`.
 
     Raises:
         DataError: nothing that both have can be compared.
     """
     paths = [config.base, *config.runs]
     short = names(paths)
-    with opened(paths, _settings(config), config.lexicon, progress) as runs:
+    with _folder(config) as folder, opened(paths, _settings(config), config.lexicon, progress) as runs:
         data = [run_data(run, name, config.domain) for run, name in zip(runs, short, strict=True)]
         results = []
         for run, one in zip(runs[1:], data[1:], strict=True):
-            result = compare_runs(data[0], one, draws=config.draws, seed=config.seed)
+            result = compare_runs(data[0], one, draws=config.draws, seed=config.seed, paired=config.paired)
             if config.specificity:
                 result["specificity"] = _specificity(runs[0], run, config.seed)
             results.append(result)
-        whole = results[0] if len(results) == 1 else {"schema": SCHEMA_VERSION, "comparisons": results}
-        if config.out:
-            _save(config, whole, "comparison.json")
+        whole = results[0] if len(results) == 1 else span(results)
+        if folder:
+            _save(folder, config, whole, "comparison.json")
+            if config.report:
+                from epiverb.report.comparison import write
+
+                write(whole, runs, folder / "report.html", max_traces=config.report_traces)
     return whole
 
 
@@ -41,12 +51,24 @@ def _settings(config: Any) -> dict[str, Any]:
     return {"format": config.format, "map": config.map, "domain": config.domain}
 
 
-def _save(config: Any, document: dict[str, Any], name: str) -> None:
+@contextmanager
+def _folder(config: Any) -> Iterator[Path | None]:
+    """The folder of `--out`, refused before the work where it is taken, complete or not there at all; None without one."""
+    if not config.out:
+        yield None
+        return
+    with writing(config.out, overwrite=config.overwrite) as folder:
+        yield folder
+
+
+def _save(folder: Path, config: Any, document: dict[str, Any], name: str) -> None:
+    """Write the document, which gains `report` where a page is asked for, and how it was made."""
     from epiverb.config import to_dict
 
-    with writing(config.out, overwrite=config.overwrite) as folder:
-        write_json(folder / name, document)
-        write_json(folder / "run.json", {"schema": SCHEMA_VERSION, "config": to_dict(config)})
+    if config.report:
+        document["report"] = str(Path(config.out) / "report.html")
+    write_json(folder / name, document)
+    write_json(folder / "run.json", {"schema": SCHEMA_VERSION, "config": to_dict(config)})
 
 
 def _specificity(base: Run, run: Run, seed: int) -> dict[str, Any]:
@@ -71,13 +93,26 @@ def _specificity(base: Run, run: Run, seed: int) -> dict[str, Any]:
 
 def link(config: LinkConfig, *, progress: Progress | None = None) -> dict[str, Any]:
     """The JSON contract's `link` document; over training steps also `steps`, where a run holds several."""
+    with _folder(config) as folder:
+        result = _linked(config, progress)
+        if folder:
+            _save(folder, config, result, "link.json")
+            if config.report:
+                from epiverb.report.link import write
+
+                write(result, folder / "report.html")
+    return result
+
+
+def _linked(config: LinkConfig, progress: Progress | None) -> dict[str, Any]:
     from epiverb.stats.link import link as link_runs
+    from epiverb.stats.linkfindings import link_findings
 
     paths = [config.base, *config.runs]
     short = names(paths)
     with opened(paths, _settings(config), (config.lexicon,), progress) as runs:
         name = load(config.lexicon).name
-        frames = [trace_rows(run, name, config.domain) for run in runs]
+        frames = named_alike([trace_rows(run, name, config.domain) for run in runs])
     result = link_runs(
         frames[0],
         dict(zip(short[1:], frames[1:], strict=True)),
@@ -92,8 +127,7 @@ def link(config: LinkConfig, *, progress: Progress | None = None) -> dict[str, A
         for run, frame in zip(short[1:], frames[1:], strict=True)
         if frame["step"].drop_nulls().n_unique() > 2
     }
-    if config.out:
-        _save(config, result, "link.json")
+    result["findings"] = link_findings(result)
     return result
 
 

@@ -37,7 +37,8 @@ def opened(
                 runs.append(Run(path))
                 continue
             out = str(Path(folder) / str(index))
-            config = AnalyzeConfig(sources=(path,), lexicon=tuple(lexicon), out=out, report=False, **settings)
+            # The summary is not read: few draws for its intervals.
+            config = AnalyzeConfig((path,), lexicon=tuple(lexicon), out=out, report=False, draws=100, **settings)
             made = analyze(config, progress=progress)
             assert isinstance(made, Run)  # a dry run is not asked for
             runs.append(made)
@@ -77,3 +78,17 @@ def trace_rows(run: Run, lexicon: str, domains: dict[str, str]) -> pl.DataFrame:
     counted = data.counts.filter(epistemic).group_by("trace_id").agg(pl.col("n_robust").sum().alias("markers"))
     joined = data.traces.join(steps, on="trace_id", how="left").join(counted, on="trace_id", how="left")
     return joined.with_columns(pl.col("markers").fill_null(0))
+
+
+def named_alike(frames: list[pl.DataFrame]) -> list[pl.DataFrame]:
+    """The frames with benchmarks filled in from those that name them, where an id tells the problem: as `compare` pairs."""
+    keys = ["problem_id", "benchmark"]
+    named = pl.concat([frame.select(keys).drop_nulls() for frame in frames]).unique()
+    if named["problem_id"].is_duplicated().any():
+        return frames
+    return [
+        frame.drop("benchmark").join(named, on="problem_id", how="left", maintain_order="left")
+        if frame["benchmark"].null_count() == len(frame)
+        else frame
+        for frame in frames
+    ]

@@ -114,6 +114,34 @@ def test_compare_without_common_problems(epiverb, tmp_path):
     assert "common" in outcome.message
 
 
+def test_runs_of_different_problems_are_compared_when_asked(epiverb, tmp_path):
+    for name, response in (("a", "Wait, maybe so."), ("b", "So it is.")):
+        lines = [{"problem_id": f"{name}{i}", "response": response, "correct": i % 2 == 0} for i in range(6)]
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    refused = epiverb("compare", "a.jsonl", "b.jsonl")
+    assert refused.code == 2
+    assert "--no-paired" in refused.message
+    document = epiverb("compare", "a.jsonl", "b.jsonl", "--no-paired", "--json", "--draws", 1000).json
+    assert document["paired"] is False
+    assert any("unpaired" in line for line in document["warnings"])
+
+
+def test_an_out_that_is_taken_is_refused_before_the_work(epiverb, tmp_path):
+    (tmp_path / "taken").mkdir()
+    for command in ("compare", "link"):
+        outcome = epiverb(command, BEFORE, "not-there.jsonl", "--out", "taken")
+        assert outcome.code == 2
+        assert "taken: exists already" in outcome.message
+
+
+def test_link_pairs_a_run_that_names_no_benchmark(epiverb, tmp_path):
+    for name, more in (("a", {"benchmark": "x"}), ("b", {})):
+        lines = [{"problem_id": str(i), "response": "Wait.", "correct": i % 2 == 0, **more} for i in range(6)]
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    document = epiverb("link", "a.jsonl", "b.jsonl", "--json", "--draws", 200).json
+    assert [(row["benchmark"], row["n_problems"]) for row in document["rows"]] == [("x", 6)]
+
+
 def test_link_contract(epiverb):
     document = epiverb(
         "link", BEFORE, AFTER, "--domain", "countdown-3=id,countdown-4=ood", "--json", "--draws", 500

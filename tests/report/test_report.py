@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from looks import contrast, hexed, prose
 
 import epiverb as ev
 from epiverb.report.html import interval, number, spread, table
@@ -253,16 +254,6 @@ def colours(css: str, selector: str) -> dict[str, str]:
     return dict(re.findall(r"--([a-z]+): (#[0-9a-f]{6})", block))
 
 
-def contrast(a: str, b: str) -> float:
-    def luminance(colour: str) -> float:
-        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-        linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
-        return sum(w * p for w, p in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
-
-    high, low = sorted((luminance(a), luminance(b)), reverse=True)
-    return (high + 0.05) / (low + 0.05)
-
-
 @pytest.mark.parametrize("selector", [":root", ':root[data-theme="dark"]'])
 def test_contrast_is_enough_to_read(selector):
     from epiverb.report.html import ASSETS
@@ -293,21 +284,6 @@ def test_every_word_in_a_figure_is_readable(page, make_run, open_report, theme):
     assert len(fills) > 40
     for fill in set(fills):
         assert contrast(hexed(fill), hexed(paper)) >= 4.5, fill
-
-
-def hexed(rgb: str) -> str:
-    return "#" + "".join(f"{int(part):02x}" for part in re.findall(r"\d+", rgb)[:3])
-
-
-def prose(rng: random.Random, words: int) -> str:
-    """Text about as dense as a real trace: a large vocabulary, figures, formulas."""
-    vocabulary = ["".join(rng.choices("etaoinshrdlu", k=rng.randint(2, 9))) for _ in range(3000)]
-    parts = [
-        rng.choice(vocabulary) if rng.random() < 0.7 else f"{rng.randint(2, 999)}x^{rng.randint(2, 9)}"
-        for _ in range(words)
-    ]
-    parts[::40] = ["Wait,"] * len(parts[::40])
-    return " ".join(parts)
 
 
 def test_hundred_long_traces_stay_under_two_megabytes_a_page(page, make_run):
