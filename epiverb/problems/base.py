@@ -27,4 +27,8 @@ class Problem:
     solution: str | None = None
     """A worked solution, where the set holds one."""
     extra: dict[str, Any] = field(default_factory=dict)
-    """What the grader needs besides `gold`: unit tests, the entry of a generated puzzle."""
+    """What the grader needs besides `gold`, and what a problem is sorted by.
+
+    `code`: `tests`, a list of `{input, output, testtype, public}` with testtype `stdin` or `functional`, and `fn_name`
+    for the latter. `reasoning-gym`: `entry` (question, answer, metadata) and `family`. Else plain values: `type`, `level`.
+    """
