@@ -40,6 +40,28 @@ COMMANDS: dict[str, Command] = {
         "epiverb.verbs.analyze:document",
         "epiverb.cli.summary:run_notes",
     ),
+    "sample": Command(
+        "epiverb.configs.sample:SampleConfig",
+        "epiverb.verbs.sample:sample",
+        "epiverb.cli.sampling:print_sample",
+        "epiverb.verbs.sample:document",
+        "epiverb.cli.sampling:notes",
+        "epiverb.cli.sampling:progress",
+    ),
+    "eval": Command(
+        "epiverb.configs.sample:EvalConfig",
+        "epiverb.verbs.sample:evaluate",
+        "epiverb.cli.sampling:print_eval",
+        "epiverb.verbs.sample:document",
+        "epiverb.cli.sampling:notes",
+        "epiverb.cli.sampling:progress",
+    ),
+    "sft-data": Command(
+        "epiverb.configs.sample:SftDataConfig",
+        "epiverb.verbs.sft:sft_data",
+        "epiverb.cli.sampling:print_sft",
+        notes="epiverb.cli.sampling:sft_notes",
+    ),
     "validate": Command(
         "epiverb.configs.lexicons:ValidateConfig",
         "epiverb.verbs.lexicons:validate",
@@ -75,6 +97,9 @@ COMMANDS: dict[str, Command] = {
 
 _SHORT = {
     "analyze": "Trace files to markers, trajectories and a report.",
+    "sample": "Responses to problems, with or without a context, graded and analysed.",
+    "eval": "A model on benchmarks, as published.",
+    "sft-data": "Sets for fine-tuning from correct responses.",
     "compare": "What changed from one run to another.",
     "link": "Changes in markers against changes in accuracy.",
     "plan": "How many problems and samples a question needs.",

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from epiverb.verbs.sampling.arms import Placed
     from epiverb.verbs.sampling.store import Store
 
-NOTHING = pl.DataFrame(schema={name: pl.String for name in COLUMNS} | {"sample": pl.Int64, "correct": pl.Boolean})
+NOTHING = pl.DataFrame(schema=dict.fromkeys(COLUMNS, pl.String) | {"sample": pl.Int64, "correct": pl.Boolean})
 
 
 def sample(config: SampleConfig, *, progress: Progress | None = None, dry_run: bool = False) -> Run | dict[str, Any]:
@@ -90,7 +90,7 @@ def _earlier(paths: Sequence[str]) -> Iterator[tuple[pl.DataFrame, dict[str, str
 
     with runs_opened(paths, {"format": None, "map": {}, "domain": {}}, ("kim2026",)) as runs:
         frames = [run.scan("traces").select(COLUMNS).collect() for run in runs]
-    hashes = {path: f"{frame.hash_rows(0, 1, 2, 3).sum():x}" for path, frame in zip(paths, frames, strict=True)}
+    hashes = {path: f"{frame.hash_rows(seed=0).sum():x}" for path, frame in zip(paths, frames, strict=True)}
     yield pl.concat([NOTHING, *frames]), hashes
 
 
@@ -110,15 +110,15 @@ def _sample(
             kept = ladder.climb(session, config.selection)
             order = ladder.rungs(config.selection.rounds)
         else:
-            problems, order = _chosen(session, config), list(config.context)
-            session.tally.total = len(problems) * config.samples * len(order)
+            kept, order = _chosen(session, config), list(config.context)
+            session.tally.total = len(kept) * config.samples * len(order)
             for spec in order:
-                session.run(spec, spec, problems)
-    if config.ladder and not kept and not session.arms:
-        raise ladder.nothing_kept(session, config.selection, job.problems)
-    _finish(job, store, session, ["condition"], order, notes)
-    if config.ladder and not kept:
-        raise ladder.nothing_kept(session, config.selection, job.problems)
+                session.run(spec, spec, kept)
+    failed = None if kept else ladder.nothing_kept(session, config.selection, job.problems)
+    if session.arms:
+        _finish(job, store, session, ["condition"], order if kept else [ladder.SELECTION], notes)
+    if failed:
+        raise failed
 
 
 def _chosen(session: Session, config: SampleConfig) -> list[Placed]:
@@ -127,7 +127,9 @@ def _chosen(session: Session, config: SampleConfig) -> list[Placed]:
     if choice.min_correct is None and choice.max_correct is None:
         return problems
     if not config.from_run:
-        raise ConfigError("--min-correct and --max-correct select by earlier samples. Give them with --from RUN, or --ladder.")
+        raise ConfigError(
+            "--min-correct and --max-correct select by earlier samples. Give them with --from RUN, or --ladder."
+        )
     low, high = ladder.bounds(choice, 10**9)
     kept = selected(problems, session.earlier, low, high)
     if not kept:
@@ -135,9 +137,7 @@ def _chosen(session: Session, config: SampleConfig) -> list[Placed]:
     return kept
 
 
-def _finish(
-    job: Job, store: Store, session: Session, by: list[str], order: Sequence[str], notes: list[str]
-) -> None:
+def _finish(job: Job, store: Store, session: Session, by: list[str], order: Sequence[str], notes: list[str]) -> None:
     """Make a run of what was drawn; an error where that is nothing."""
     rows = store.drawn().select("finish_reason", "grade_reason").collect()
     if rows.is_empty():

@@ -55,7 +55,13 @@ class Tally:
 
 
 def draw(
-    store: Store, engine: Engine, arm: Arm, sampling: Sampling, thinking: bool | None, lenient: Sequence[str], tally: Tally
+    store: Store,
+    engine: Engine,
+    arm: Arm,
+    sampling: Sampling,
+    thinking: bool | None,
+    lenient: Sequence[str],
+    tally: Tally,
 ) -> None:
     """Draw what is missing of an arm into `store`; whatever ends this, the samples that came before are kept.
 
@@ -122,10 +128,7 @@ def tables(
 ) -> dict[str, pl.DataFrame]:
     """Graded completions as the tables of a part: raw `traces`, `notes`, and those of tokens where there are any."""
     grades = _grades(batch, lenient)
-    rows = [
-        _row(condition, asked, completion, grade)
-        for (asked, completion), grade in zip(batch, grades, strict=True)
-    ]
+    rows = [_row(condition, asked, completion, grade) for (asked, completion), grade in zip(batch, grades, strict=True)]
     named = [(row["trace_id"], completion) for row, (_, completion) in zip(rows, batch, strict=True)]
     notes = [
         {"trace_id": row["trace_id"], "measure": measure, "value": value}

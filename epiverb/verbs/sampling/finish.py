@@ -17,7 +17,7 @@ from epiverb.schema import SCHEMA_VERSION
 from epiverb.text import lexicon as lexicons
 from epiverb.text.cues import CUES
 from epiverb.text.match import Matcher
-from epiverb.verbs.analyze import SourceReport, manifest
+from epiverb.verbs.analyze import SHOWN_SKIPS, SourceReport, manifest
 from epiverb.verbs.pipeline import Pipeline, in_order, settle, write_part
 from epiverb.verbs.sampling.rows import table_rows
 from epiverb.verbs.sampling.store import IDENTITY, PARTS
@@ -35,7 +35,9 @@ PROBLEMS = "problems.jsonl"
 """The questions as they are, in the run folder: a trace holds only the prompt that they were rendered to."""
 
 
-def finish(store: Store, job: Job, arms: Sequence[Arm], by: Sequence[str], order: Sequence[str], notes: list[str]) -> None:
+def finish(
+    store: Store, job: Job, arms: Sequence[Arm], by: Sequence[str], order: Sequence[str], notes: list[str]
+) -> None:
     """Make the run folder of `store` a finished run; until `run.json` is there it is an unfinished one.
 
     Args:
@@ -79,9 +81,7 @@ def _install(scratch: Path, out: Path) -> None:
     shutil.rmtree(out / PARTS)
 
 
-def _write_tables(
-    folder: Path, store: Store, job: Job, arms: Sequence[Arm], lexes: tuple[Lexicon, ...]
-) -> Digest:
+def _write_tables(folder: Path, store: Store, job: Job, arms: Sequence[Arm], lexes: tuple[Lexicon, ...]) -> Digest:
     digest, pipeline = Digest(), Pipeline(lexes, Matcher((*lexes, CUES)), job.config.domain)
 
     def measure(item: tuple[int, pl.DataFrame]) -> Part:
@@ -117,7 +117,9 @@ def _write_notes(folder: Path, store: Store) -> None:
     if len(notes):
         frame = conform(notes.with_columns(pl.lit(1).alias("version")), "values")
         number = len(list((folder / "values.parquet").iterdir()))
-        frame.write_parquet(folder / "values.parquet" / f"part-{number:05}.parquet", compression="lz4", statistics=False)
+        frame.write_parquet(
+            folder / "values.parquet" / f"part-{number:05}.parquet", compression="lz4", statistics=False
+        )
 
 
 def _reports(job: Job, arms: Sequence[Arm], store: Store, notes: list[str]) -> list[SourceReport]:
@@ -133,14 +135,15 @@ def _reports(job: Job, arms: Sequence[Arm], store: Store, notes: list[str]) -> l
             for placed, reason in arm.skipped
             if placed.source == source.spec
         ]
-        report.skipped = [*source.skipped, *skipped]
-        report.n_skipped = len(report.skipped)
+        report.n_skipped, report.skipped = len(skipped), skipped[:SHOWN_SKIPS]
         report.records = asked + report.n_skipped
         report.traces = store.drawn().filter(pl.col("source") == source.spec).select(pl.len()).collect().item()
-        report.notes = [*source.notes, *(note for note in notes if note.startswith(f"{source.spec}: "))]
-        mine = failed.filter(pl.col("source") == source.spec)["grade_reason"]
-        if len(mine):
-            report.notes.append(f"{len(mine)} samples were {mine[0]}" + (", and other reasons" if mine.n_unique() > 1 else ""))
+        mine = [note.removeprefix(f"{source.spec}: ") for note in notes if note.startswith(f"{source.spec}: ")]
+        report.notes = [*source.notes, *mine]
+        reasons = failed.filter(pl.col("source") == source.spec)["grade_reason"]
+        if len(reasons):
+            others = ", and other reasons" if reasons.n_unique() > 1 else ""
+            report.notes.append(f"{len(reasons)} samples were {reasons[0]}{others}")
         reports.append(report)
     return reports
 
@@ -167,12 +170,17 @@ def _manifest(store: Store, job: Job, lexes: tuple[Lexicon, ...], arms: Sequence
         **whole,
         "command": job.command,
         "model": job.config.model,
-        "engine": used.pop("name", job.config.engine.engine),
-        "decoding": used,
+        "engine": {key: value for key, value in used.items() if key != "sampling"},
+        "decoding": {**_decoding(used.get("sampling") or {}), "thinking": job.config.decoding.thinking or "template"},
         "published": dataclasses.asdict(job.family),
         "identity": identity,
         "shard": job.config.shard,
     }
+
+
+def _decoding(sampling: dict[str, Any]) -> dict[str, Any]:
+    """What shapes a single response: neither how many there are nor the seed, which differs between arms."""
+    return {key: value for key, value in sampling.items() if key not in ("n", "seed", "logprobs")}
 
 
 def _write_problems(path: Path, job: Job) -> None:

@@ -46,12 +46,10 @@ def _round(number: int) -> str:
 
 
 def climb(session: Session, selection: Selection) -> list[Placed]:
-    """The problems that were kept; every arm of the ladder is drawn.
-
-    Raises:
-        DataError: no problem is kept.
-    """
+    """The problems that were kept; unless there are none, every arm of the ladder is drawn."""
     kept = select(session, selection)
+    if not kept:
+        return kept
     n = session.sampling.n
     session.tally.total = session.tally.done + len(kept) * n * len(rungs(selection.rounds))
     session.run(UNGUIDED, "none", kept)

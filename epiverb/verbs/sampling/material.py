@@ -48,7 +48,11 @@ def materials(problems: Sequence[Placed], earlier: pl.DataFrame, seed: int) -> d
             gold=problem.gold,
             solution=solutions.get(key),
             wrong=failed.get("response"),
-            unrelated=solutions[_key(other)] if other else next(iter(solutions.values()), None) if key not in solutions else None,
+            unrelated=solutions[_key(other)]
+            if other
+            else next(iter(solutions.values()), None)
+            if key not in solutions
+            else None,
             regenerated=again.get(key),
             feedback=problem.extra.get("feedback") or reason,
         )

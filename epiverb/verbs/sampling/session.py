@@ -40,7 +40,9 @@ class Session:
     def known(self) -> pl.DataFrame:
         """Everything that may serve as material: earlier runs, then the arms of this one in their order."""
         rows = self.store.drawn().select(COLUMNS).collect()
-        mine = [rows.filter(pl.col("condition") == arm.condition).sort("sample", maintain_order=True) for arm in self.arms]
+        mine = [
+            rows.filter(pl.col("condition") == arm.condition).sort("sample", maintain_order=True) for arm in self.arms
+        ]
         return pl.concat([self.earlier, *mine])
 
     def run(self, condition: str, spec: str, problems: Sequence[Placed], *, n: int | None = None) -> Arm:
@@ -50,9 +52,7 @@ class Session:
         arm = Arm(condition, parse(spec))
         told = materials(problems, self.known(), self.job.config.seed) if arm.context.needs else {}
         arm.build(problems, told, self.room)
-        sampling = replace(
-            self.sampling, n=n or self.sampling.n, seed=arm_seed(self.job.config.seed, condition)
-        )
+        sampling = replace(self.sampling, n=n or self.sampling.n, seed=arm_seed(self.job.config.seed, condition))
         self.tally.wanted(-len(arm.skipped) * sampling.n)
         self.arms.append(arm)
         try:

@@ -43,7 +43,9 @@ def tables(named: Sequence[tuple[str, Completion]], spans: Spans | None = None) 
         rows["tokens"].append(_of(trace, frame, "tokens"))
         if completion.top_logprobs is not None:
             rows["alternatives"].append(_of(trace, _alternatives(completion.top_logprobs), "alternatives"))
-    return {name: pl.concat(frames) if frames else pl.DataFrame(schema=polars_schema(name)) for name, frames in rows.items()}
+    return {
+        name: pl.concat(frames) if frames else pl.DataFrame(schema=polars_schema(name)) for name, frames in rows.items()
+    }
 
 
 def _alternatives(top: Sequence[Sequence[tuple[int, float]]]) -> pl.DataFrame:
@@ -93,6 +95,8 @@ def places(added: Sequence[bytes], text: str, given: int = 0) -> list[Span]:
         return [(None, None)] * len(added)
     end = len(text)
     return [
-        (given + max(start - lead, 0), given + min(max(stop - lead, 0), end)) if start - lead < end or not end else (None, None)
+        (given + max(start - lead, 0), given + min(max(stop - lead, 0), end))
+        if start - lead < end or not end
+        else (None, None)
         for start, stop in bounds
     ]
