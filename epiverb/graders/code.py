@@ -31,9 +31,8 @@ class CodeGrader:
     """Right where the last fenced Python block passes every test in `Task.extra["tests"]`.
 
     A test is `{"input": ..., "output": ...}`. It is text for stdin and what is to be printed; where the test's `testtype` is
-    `functional` (or `extra` names a `function`), `input` is one JSON argument a line of the function named in
-    `extra["function"]` (`func_name` is read as well), a method of `Solution` or global, and `output` its JSON result: the
-    form of LiveCodeBench. Printed text is compared line by line without white space at the ends, and then as numbers.
+    `functional` (by default where `extra` has `fn_name`), `input` is one JSON argument a line of the function named in
+    `extra["fn_name"]`, a method of `Solution` or global, and `output` its JSON result: the form of LiveCodeBench. Printed text is compared line by line without white space at the ends, and then as numbers.
     The reason names the first test that failed.
     """
 
@@ -139,7 +138,7 @@ def _listed(tests: Any) -> list[Any]:
 
 def _test(test: dict[str, Any], extra: dict[str, Any]) -> tuple[str, str, str | None]:
     """Input, expected output, and the function called (None: stdin and stdout)."""
-    function = extra.get("function") or extra.get("func_name")
+    function = extra.get("fn_name")
     if test.get("testtype") == "functional" and not function:
         raise ValueError("no function")
     calls = function is not None and test.get("testtype", "functional") == "functional"

@@ -10,6 +10,7 @@ a program in native code could get around. The expected outputs never enter: wha
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
@@ -140,10 +141,8 @@ def run(command: list[str], stdin: str, folder: str, limits: dict[str, Any]) -> 
         start_new_session=True, preexec_fn=lambda: restrict(limits),
     )  # fmt: skip
     out, failure = _talk(process, stdin.encode("utf-8", "replace"), time.monotonic() + limits["wall"], limits["out"])
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)  # also what it has left running
-    except ProcessLookupError:
-        pass
     code = process.wait()
     if failure is None and code != 0:
         killed = {-signal.SIGXCPU: "time limit", -signal.SIGKILL: "memory limit", -signal.SIGXFSZ: "file too large"}
