@@ -38,7 +38,7 @@ def compare(gold: str, answer: str) -> dict[str, Any]:
 def _parsed(text: str) -> list[Any]:
     if not _DELIMITED.search(text):
         text = rf"\boxed{{{text}}}"
-    return parse(text, _CONFIG, parsing_timeout=None, raise_on_error=True)  # type: ignore[arg-type]  # None is its way to say never
+    return parse(text, _CONFIG, parsing_timeout=None, raise_on_error=True)
 
 
 def _noting(function: Callable[..., Any], *kinds: type[BaseException]) -> Callable[..., Any]:

@@ -46,12 +46,14 @@ def find(tasks: Sequence[Task], rules: dict[str, Rule]) -> list[Found | None]:
     split = thinking.spans(pl.Series("response", texts, dtype=pl.String))
     return [
         _find(text, end, is_open, rules)
-        for text, end, is_open in zip(texts, split["thinking_end"], split["open"], strict=True)
+        if task.thinking_end is None
+        else _find(text, task.thinking_end, False, rules)
+        for task, text, end, is_open in zip(tasks, texts, split["thinking_end"], split["open"], strict=True)
     ]
 
 
-def _find(text: str, end: int | None, is_open: bool, rules: dict[str, Rule]) -> Found | None:
-    if end is not None and not is_open:
+def _find(text: str, end: int | None, unclosed: bool, rules: dict[str, Rule]) -> Found | None:
+    if end is not None and not unclosed:
         answer = _first(text[end:], rules)
         if answer is not None:
             return answer

@@ -23,7 +23,7 @@ from epiverb.graders.workers import Workers
 class GymGrader:
     """Right where the verifier of the task family gives the answer a score of 1; anything less is wrong.
 
-    `Task.extra` holds `entry`, the item as the library generated it, and may hold `dataset`, the family, where the entry
+    `Task.extra` holds `entry`, the item as the library generated it, and may hold `family`, where the entry
     does not name it, and `config`, the settings it was generated with.
     """
 
@@ -67,7 +67,7 @@ def _job(task: Task, answer: str) -> tuple[str, str, str] | None:
     entry = task.extra.get("entry")
     if not isinstance(entry, dict):
         return None
-    name = task.extra.get("dataset") or (entry.get("metadata") or {}).get("source_dataset")
+    name = task.extra.get("family") or (entry.get("metadata") or {}).get("source_dataset")
     try:
         return (json.dumps([name, task.extra.get("config") or {}]), json.dumps(packed(entry)), answer) if name else None
     except TypeError:

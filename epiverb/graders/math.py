@@ -23,6 +23,7 @@ from epiverb.graders.workers import Workers
 LONGEST = 1000
 """Characters of an answer beyond which it is not parsed. The longest gold answer of MATH-500 has 149."""
 TOLERANCE = Fraction(1, 10_000)
+TAIL = 100
 
 _SPACES = re.compile(r"\\[,;: ]|~|\s+|\\(?:displaystyle|quad|qquad)(?![A-Za-z])")
 _NOTHING = re.compile(r"\\!|\\(?:left|right)(?![A-Za-z])")
@@ -73,7 +74,7 @@ class MathGrader:
         if "bare-boxed" in self.lenient:
             rules["bare boxed"] = bare_boxed
         if "tail" in self.lenient:
-            tasks = [Task(task.response[-100:], task.gold) for task in tasks]
+            tasks = [Task(task.response[-TAIL:]) for task in tasks]
         return find(tasks, rules)
 
     def _grade_here(self, gold: str | None, found: Found | None) -> Grade | None:

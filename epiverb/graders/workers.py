@@ -10,6 +10,7 @@ replaced by another fork, in milliseconds.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import json
 import os
 import selectors
@@ -49,7 +50,8 @@ class Worker:
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
         )
-        assert self.process.stdin is not None and self.process.stdout is not None  # they are pipes
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
         self.stdin, self.stdout = self.process.stdin, self.process.stdout
         self.deadline = 0.0
         self._answer = bytearray()
@@ -75,16 +77,12 @@ class Worker:
 
     def close(self) -> None:
         """Kill the worker with its children and wait for it, so that no zombie stays."""
-        try:
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # it has ended by itself
             os.killpg(self.process.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            pass
         self.process.wait()
         self.stdout.close()
-        try:
+        with contextlib.suppress(OSError):  # what was not yet written has no reader
             self.stdin.close()
-        except OSError:  # what was not yet written has no reader
-            pass
 
 
 class Workers:

@@ -78,6 +78,9 @@ class Completion:
     """What an intervention did to it: flat values, written into the run."""
     given: int = 0
     """Code points at the start of `text` that the request gave (its `prefix`): not sampled, and without token ids."""
+    thinking: tuple[int, int] | None = None
+    """Where a server keeps reasoning and answer apart: the span of the reasoning in `text`, which joins the two as
+    `io.rows.joined` does. None: `text` has tags, or no thinking."""
 
 
 @dataclass(frozen=True)

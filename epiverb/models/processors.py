@@ -10,15 +10,16 @@ import torch
 from transformers import LogitsProcessor
 
 from epiverb.models.automaton import Ints
+from epiverb.models.base import Row
 from epiverb.models.steering import Compiled, Steering
 
 
 class SteeringProcessor(LogitsProcessor):
-    """Adds the bias to what would complete a marker in each row.
+    """Adds the bias to what would complete a marker in each row; a `base.Processor`.
 
     Each call steps the automaton of every row by the token that came last. A call that does not continue the one before
-    (another batch, rows gone or in another order) reads the end of each row again; nothing must be reset between batches.
-    Call `begin` where a response starts that is to be counted apart, and `keep` where rows leave, to know which is which.
+    reads the end of each row again, so that nothing must be reset between batches. Where `begin` told the rows, their
+    text is the response alone; without it (a plain `generate`) the prompt is read as the text before.
 
     Args:
         ends: ids that end a response by the generation config; behind one, a row is over and counts no more.
@@ -29,25 +30,22 @@ class SteeringProcessor(LogitsProcessor):
         self.compiled = Compiled(steering, tokenizer, ends)
         self._ends = np.array(sorted({*ends, *([] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id])}))
         self._devices: dict[int, torch.Tensor] = {}
-        self.total = {"n_steps": 0, "n_acted": 0, "mass": 0.0}
-        self.begin()
-
-    def begin(self) -> None:
-        """A new batch: counts of rows start at zero with the next call."""
+        self.total = _zero()
+        self._rows: Sequence[Row] = ()
         self._states: Ints | None = None
-        self._tail: Ints | None = None
+        self._tail = np.zeros((0, 0), np.int64)
         self._length = 0
         self._counts: list[dict[str, float]] = []
 
-    def keep(self, rows: Sequence[int]) -> None:
-        """Only these rows go on, in this order."""
-        if self._states is not None and self._tail is not None:
-            self._states, self._tail = self._states[list(rows)], self._tail[list(rows)]
-            self._counts = [self._counts[row] for row in rows]
+    def begin(self, rows: Sequence[Row]) -> None:
+        """Told which samples the rows of the next calls are; a sample that goes on keeps its counts."""
+        known = {(row.key, row.sample): counts for row, counts in zip(self._rows, self._counts, strict=False)}
+        self._rows, self._states = tuple(rows), None
+        self._counts = [known.get((row.key, row.sample)) or _zero() for row in rows]
 
-    def report(self, row: int) -> dict[str, Any]:
-        """What was done to a row, for `Completion.extra`: flat."""
-        counts = self._counts[row]
+    def report(self, row: Row) -> dict[str, Any]:
+        """What was done to a sample, for `Completion.extra`: flat."""
+        counts = self._counts[[(r.key, r.sample) for r in self._rows].index((row.key, row.sample))]
         return {
             "intervention": self.steering.action,
             "steered": self.steering.name,
@@ -82,26 +80,27 @@ class SteeringProcessor(LogitsProcessor):
     def _follow(self, input_ids: torch.Tensor) -> Ints:
         """The state of each row behind `input_ids`."""
         n, length = input_ids.shape
-        window = min(length, self.compiled.automaton.depth + 2)
-        tail = input_ids[:, length - window :].cpu().numpy()
+        tail = input_ids[:, -self.compiled.automaton.depth - 2 :].cpu().numpy()
         if self._goes_on(tail, n, length):
             self._states = self.compiled.advance(self._states, tail[:, -1])  # type: ignore[arg-type]
         else:
-            # The whole text is no longer than the window, or its first token only tells that there is more before.
-            more = input_ids[:, : min(length, window + 1)] if length <= window else input_ids[:, -window - 1 :]
-            rows = more.cpu().tolist()
-            self._states = np.array([self.compiled.behind(row) for row in rows], np.int64)
-            if len(self._counts) != n:
-                self._counts = [{"n_steps": 0, "n_acted": 0, "mass": 0.0} for _ in range(n)]
+            if len(self._rows) != n:  # nobody told of this batch
+                self._rows, self._counts = (), [_zero() for _ in range(n)]
+            starts = [row.start for row in self._rows] or [0] * n
+            for counts, start in zip(self._counts, starts, strict=True):
+                if length - start <= counts["length"]:  # decoded once more from its beginning
+                    counts.update(_zero())
+            texts = [ids[start:].cpu().tolist() for ids, start in zip(input_ids, starts, strict=True)]
+            self._states = np.array([self.compiled.behind(text) for text in texts], np.int64)
         self._tail, self._length = tail, length
         return self._states
 
     def _goes_on(self, tail: Ints, n: int, length: int) -> bool:
         """Whether this is the batch of the last call with one token more in each row."""
-        if self._states is None or self._tail is None or length != self._length + 1 or n != len(self._tail):
+        if self._states is None or length != self._length + 1 or n != len(self._tail):
             return False
-        known = min(self._tail.shape[1], tail.shape[1] - 1)
-        return bool((self._tail[:, self._tail.shape[1] - known :] == tail[:, -1 - known : -1]).all())
+        known = tail.shape[1] - 1
+        return bool((self._tail[:, self._tail.shape[1] - known :] == tail[:, :-1]).all())
 
     def _flat(self, states: Ints, scores: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Row and id of every logit that gets the bias."""
@@ -120,18 +119,28 @@ class SteeringProcessor(LogitsProcessor):
     def _count(
         self, input_ids: torch.Tensor, scores: torch.Tensor, raised: torch.Tensor, rows: torch.Tensor, ids: torch.Tensor
     ) -> None:
-        n = len(scores)
-        steered = torch.zeros_like(scores, dtype=torch.bool)
-        steered[rows, ids] = True
-        best = (raised if self.steering.action == "boost" else scores).argmax(-1)
-        acted = steered.gather(1, best[:, None])[:, 0]
-        mass = torch.zeros(n, device=scores.device)
+        """Add this step to the counts of the rows that are not over."""
+        best = self._is_best(scores, rows, ids)
+        if self.steering.action == "boost":
+            best = self._is_best(raised, rows, ids) & ~best
+        mass = torch.zeros(len(scores), device=scores.device)
         mass.index_add_(0, rows, (scores[rows, ids].float() - scores.float().logsumexp(-1)[rows]).exp())
         over = np.isin(input_ids[:, -1].cpu().numpy(), self._ends)
-        for row, (one, share) in enumerate(zip(acted.tolist(), mass.tolist(), strict=True)):
+        for row, (acted, share) in enumerate(torch.stack([best.float(), mass]).T.tolist()):
             if over[row] and self._counts[row]["n_steps"]:
                 continue
             for counts in (self._counts[row], self.total):
                 counts["n_steps"] += 1
-                counts["n_acted"] += one
+                counts["n_acted"] += acted
                 counts["mass"] += share
+            self._counts[row]["length"] = input_ids.shape[1] - (self._rows[row].start if self._rows else 0)
+
+    @staticmethod
+    def _is_best(scores: torch.Tensor, rows: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+        """Of each row, whether its most likely token is one of its steered ones."""
+        hits = torch.zeros(len(scores), device=scores.device)
+        return hits.index_add_(0, rows, (scores.argmax(-1)[rows] == ids).float()) > 0
+
+
+def _zero() -> dict[str, float]:
+    return {"n_steps": 0, "n_acted": 0, "mass": 0.0, "length": -1}

@@ -105,7 +105,8 @@ class Steering:
     def from_json(cls, data: dict[str, Any]) -> Steering:
         """The steering behind `to_json`."""
         amount = math.inf if data["amount"] is None else float(data["amount"])
-        return cls(data["name"], data["action"], amount, *(tuple(data[key]) for key in ("forms", "free", "ids")))
+        forms, free, ids = (tuple(data[key]) for key in ("forms", "free", "ids"))
+        return cls(data["name"], data["action"], amount, forms, free, ids)
 
 
 def steer(
@@ -129,7 +130,9 @@ def steer(
     wanted = [c for c in lex.forms if c in (EPISTEMIC if categories is None else categories)]
     forms = list(dict.fromkeys(f for c in wanted for several in lex.forms[c].values() for f in several))
     if not forms:
-        raise LexiconError(f"lexicon {lex.name}: none of its markers is in the categories {', '.join(categories or EPISTEMIC)}.")
+        raise LexiconError(
+            f"lexicon {lex.name}: none of its markers is in the categories {', '.join(categories or EPISTEMIC)}."
+        )
     anywhere = inside_words or lex.match == "characters"
     free = {form: not anywhere or form in lex.standalone for form in forms}
     left_out = {f: BOUNDLESS for f in forms if free[f] and not (f[0] + f[-1]).isascii()}
@@ -213,7 +216,9 @@ def processor(steering: Steering, tokenizer: Any, ends: Iterable[int] = ()) -> S
     return SteeringProcessor(steering, tokenizer, ends)
 
 
-def server_bias(steering: Steering, tokenizer: Any, *, partial: bool = False) -> tuple[dict[int, float], dict[str, Any]]:
+def server_bias(
+    steering: Steering, tokenizer: Any, *, partial: bool = False
+) -> tuple[dict[int, float], dict[str, Any]]:
     """`logit_bias` for a server that knows single tokens only, and what it does, for run.json.
 
     Such a bias knows no context: it also meets the token inside a longer word. Bias beyond ±100 is cut to that.
@@ -226,7 +231,9 @@ def server_bias(steering: Steering, tokenizer: Any, *, partial: bool = False) ->
     """
     found = tokens_of(steering, tokenizer)
     usual = [s for s in found.spellings if s.text in cases(s.form)[:2]]
-    several = list(dict.fromkeys(SPACES[s.space].strip("\n") + s.text for s in usual if not (s.exact and len(s.ids) == 1)))
+    several = list(
+        dict.fromkeys(SPACES[s.space].strip("\n") + s.text for s in usual if not (s.exact and len(s.ids) == 1))
+    )
     if several and not partial:
         raise EngineError(
             f"{steering.name}: a server's logit_bias takes single tokens, and {len(several)} spellings take several "
@@ -240,15 +247,16 @@ def server_bias(steering: Steering, tokenizer: Any, *, partial: bool = False) ->
     return dict.fromkeys(ids, bias), {**steering.describe(), **record}
 
 
-def vllm_arguments(steering: Steering) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Arguments for `vllm.LLM` and for each `SamplingParams`: our own logits processor, which does all that hf does.
+def vllm_arguments(steering: Steering, *, prefix: str = "") -> tuple[dict[str, Any], dict[str, Any]]:
+    """Arguments for `vllm.LLM` and for the `SamplingParams` of a request: our own logits processor, which does what hf does.
 
-    vLLM's `bad_words` is not used: it bans one tokenisation of each word, and its last token without looking at what
-    stands before the word.
+    vLLM's `bad_words` is not used: it bans one tokenisation of each word, whatever stands before it, and only bans.
+
+    Args:
+        prefix: what the response was made to begin with.
     """
-    return {"logits_processors": ["epiverb.models.vllm_steering:processor_class"]}, {
-        "extra_args": {EXTRA: steering.to_json()}
-    }
+    extra = {EXTRA: steering.to_json() | ({"prefix": prefix} if prefix else {})}
+    return {"logits_processors": ["epiverb.models.vllm_steering:Steer"]}, {"extra_args": extra}
 
 
 def tokens_of(steering: Steering, tokenizer: Any) -> TokenSet:
