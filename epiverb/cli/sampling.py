@@ -165,3 +165,32 @@ def _print_plan(plan: dict[str, Any]) -> None:
         if arm["prompt"] is not None:
             tokens = number(arm["prompt_tokens"])
             console.print(f"prompt of {printable(arm['problem'])}, {tokens} tokens:\n{printable(arm['prompt'])}")
+
+
+def sft_notes(manifest: Figure) -> list[str]:
+    """What was left out, and sets that are empty."""
+    lines = []
+    for side, counts in manifest["excluded"].items():
+        told = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in counts.items() if count)
+        if told:
+            lines.append(f"{side}: left out {told}")
+    for arm, sets in manifest["arms"].items():
+        if not sets["unguided"]["n"]:
+            lines.append(f"{arm}: empty; no two responses differ by at most {manifest['caliper']:.0%} in length")
+    return lines
+
+
+def print_sft(manifest: Figure) -> None:
+    """The sets with their tokens and markers."""
+    console = _console()
+    names = list(manifest["lexicons"])
+    head = ["responses", "problems", "tokens", "mean", *(f"{name} per 1,000 tokens" for name in names)]
+    arms = ", ".join(f"{side} {name}" for side, name in manifest["conditions"].items())
+    table = _table(f"Sets for fine-tuning ({printable(arms)})", "set", *head)
+    for arm, sets in manifest["arms"].items():
+        for side, row in sets.items():
+            markers = (number(row["markers"][name]["per_1k_tokens"]) for name in names)
+            sizes = (f"{row['n']:,}", f"{row['n_problems']:,}", f"{row['tokens']:,}", number(row["mean_tokens"]))
+            table.add_row(f"{arm} {side}", *sizes, *markers)
+    console.print(table)
+    console.print(f"\nsets  {printable(manifest['out'])}")
