@@ -45,9 +45,7 @@ def find(tasks: Sequence[Task], rules: dict[str, Rule]) -> list[Found | None]:
     texts = [task.response.encode("utf-8", "replace").decode("utf-8") for task in tasks]
     split = thinking.spans(pl.Series("response", texts, dtype=pl.String))
     return [
-        _find(text, end, is_open, rules)
-        if task.thinking_end is None
-        else _find(text, task.thinking_end, False, rules)
+        _find(text, end, is_open, rules) if task.thinking_end is None else _find(text, task.thinking_end, False, rules)
         for task, text, end, is_open in zip(tasks, texts, split["thinking_end"], split["open"], strict=True)
     ]
 

@@ -33,7 +33,8 @@ class CodeGrader:
     A test is `{"input": ..., "output": ...}`. It is text for stdin and what is to be printed; where the test's `testtype` is
     `functional` (by default where `extra` has `fn_name`), `input` is one JSON argument a line of the function named in
     `extra["fn_name"]`, a method of `Solution` or global, and `output` its JSON result: the form of LiveCodeBench. Printed
-    text is compared line by line without white space at the ends, and then word by word, numbers by value. The reason names the first test that failed.
+    text is compared line by line without white space at the ends, and then word by word, numbers by value. The reason
+    names the first test that failed.
     """
 
     seconds: float = 6.0
