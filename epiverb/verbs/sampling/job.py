@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from epiverb.configs.decoding import Decoding, EngineChoice
     from epiverb.configs.sample import EvalConfig, SampleConfig
     from epiverb.models.base import Engine
+    from epiverb.verbs.sampling.interventions import Steered
 
 
 @dataclass(frozen=True)
@@ -43,12 +44,12 @@ class Job:
         """All problems, in the order of their sets."""
         return [placed for source in self.sources for placed in source.problems]
 
-    def engine(self) -> Engine:
+    def engine(self, steered: Steered) -> Engine:
         """The engine, opened."""
         from epiverb.models import open_engine
 
         choice: EngineChoice = self.config.engine
-        return open_engine(choice.engine, self.config.model, **options(choice.engine_option))
+        return open_engine(choice.engine, self.config.model, **steered.options(options(choice.engine_option)))
 
     def fitted(self, window: int | None) -> Sampling:
         """How to decode, with the tokens of a response that the window allows.
@@ -76,6 +77,7 @@ class Job:
                 "data": {source.spec: source.sha256 for source in self.sources},
                 "decoding": {**asdict(self.sampling), "thinking": config.decoding.thinking},
                 "engine": to_dict(config.engine),
+                "intervention": to_dict(config.intervention),
                 "lenient": config.lenient,
                 "limit": config.limit,
                 "shard": config.shard,

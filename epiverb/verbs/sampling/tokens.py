@@ -11,7 +11,7 @@ import polars as pl
 from epiverb.run import polars_schema
 
 if TYPE_CHECKING:
-    from epiverb.models.base import Completion
+    from epiverb.models.base import Completion, Engine
 
 Span = tuple["int | None", "int | None"]
 Spans = Callable[["Completion"], "list[Span]"]
@@ -56,6 +56,23 @@ def _alternatives(top: Sequence[Sequence[tuple[int, float]]]) -> pl.DataFrame:
 
 def _of(trace: str, frame: pl.DataFrame, table: str) -> pl.DataFrame:
     return frame.with_columns(pl.lit(trace).alias("trace_id")).select(list(polars_schema(table)))
+
+
+def spans_of(engine: Engine) -> Spans | None:
+    """A function that finds the places of an engine's tokens in its texts; None where it has no tokenizer."""
+    tokenizer = getattr(getattr(engine, "chat", None), "tokenizer", None)
+    if tokenizer is None:
+        return None
+    made: list[Spans] = []
+
+    def spans(completion: Completion) -> list[Span]:
+        if not made:  # the vocabulary is gone through when the first log-probabilities come, or never
+            from epiverb.models.pieces import token_bytes
+
+            made.append(spans_by(token_bytes(tokenizer)))
+        return made[0](completion)
+
+    return spans
 
 
 def spans_by(pieces: Sequence[bytes]) -> Spans:
