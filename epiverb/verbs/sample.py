@@ -21,7 +21,7 @@ from epiverb.verbs.sampling.draw import Progress, Tally
 from epiverb.verbs.sampling.finish import finish
 from epiverb.verbs.sampling.insert import insert
 from epiverb.verbs.sampling.interventions import Steered, steered
-from epiverb.verbs.sampling.job import Job, check_graders, resolve
+from epiverb.verbs.sampling.job import Job, checked, resolve
 from epiverb.verbs.sampling.material import COLUMNS, selected
 from epiverb.verbs.sampling.plan import plan
 from epiverb.verbs.sampling.session import Session, told
@@ -40,7 +40,7 @@ def sample(config: SampleConfig, *, progress: Progress | None = None, dry_run: b
     """
     _check(config)
     job = resolve(config, "sample", config.data)
-    notes = check_graders(job)
+    notes = checked(job)
     earlier, hashes = _earlier(config.from_run)
     what = _steered(job, earlier)
     if dry_run:
@@ -58,7 +58,7 @@ def evaluate(config: EvalConfig, *, progress: Progress | None = None, dry_run: b
     if config.intervention.insert:
         raise ConfigError("--insert continues earlier responses: epiverb sample --from RUN --insert PHRASE.")
     job = resolve(config, "eval", specs)
-    notes = check_graders(job)
+    notes = checked(job)
     what = _steered(job, NOTHING)
     if dry_run:
         return plan(job, NOTHING, what, ("none",), notes)

@@ -94,14 +94,18 @@ def places(added: Sequence[bytes], text: str, given: int = 0) -> list[Span]:
 
     >>> places([b"ab", "é".encode()[:1], "é".encode()[1:]], "abé")
     [(0, 2), (2, 3), (2, 3)]
+    >>> places([b"\\xc3", b"ab"], "\ufffdab")
+    [(0, 1), (1, 3)]
     """
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     spelled: list[str] = []
-    bounds, count = [], 0
+    bounds, count, pending = [], 0, False
     for piece in added:
         new = decoder.decode(piece)
         spelled.append(new)
-        start, count = count, count + len(new)
+        # Bytes that were waiting for the rest of a character, and now will not get it, show as one sign of their own.
+        broken = pending and piece != b"" and not 0x80 <= piece[0] < 0xC0
+        start, count = count + broken, count + len(new)
         pending = bool(decoder.getstate()[0])
         bounds.append((start, count + pending))
     spelled.append(decoder.decode(b"", final=True))
