@@ -49,7 +49,7 @@ class MathGrader:
     """Source: the evaluation (first three) and training code (the last, which is stricter) of arXiv 2603.24472."""
     lenient: tuple[str, ...] = field(default=())
     limit: float = 3.0
-    """Seconds for one answer, as in the published evaluation. The slowest of 680 real answers took half a second."""
+    """Seconds of processor time for one answer, as in the published evaluation; the slowest of 680 real ones took 0.5."""
 
     def __call__(self, tasks: Sequence[Task]) -> list[Grade]:
         """One grade a task, in their order."""
