@@ -124,15 +124,16 @@ def key(answer: str) -> str:
     """
     text = plain(answer)
     text = _FRACTIONS.sub(r"\\frac", _NOTHING.sub("", _SPACES.sub(" ", text)))
-    text = " ".join(text.strip().removesuffix(".").strip("$ ").split())
+    text = " ".join(text.strip("$ ").removesuffix(".").split())
     return _LOOSE.sub("", text)
 
 
 def plain(answer: str) -> str:
-    """`answer` with the digits of every script as 0 to 9, minus signs as `-` and control characters as spaces."""
-    if answer.isascii() and answer.isprintable():
-        return answer
-    return "".join(_plain(char) for char in answer)
+    """`answer` with the digits of every script as 0 to 9, minus signs as `-`, control characters as spaces and no full
+    stop at its end, which Math-Verify would stumble over."""
+    if not (answer.isascii() and answer.isprintable()):
+        answer = "".join(_plain(char) for char in answer)
+    return answer.strip().removesuffix(".").rstrip()
 
 
 def _plain(char: str) -> str:

@@ -48,12 +48,19 @@ class Lane:
         self.theirs_in, self.jobs = os.pipe()
         self.answers, self.theirs_out = os.pipe()
         self.deadline = 0.0
+        self._number = 0
+        self._sent = b""
         self._answer = bytearray()
 
     def send(self, arguments: Sequence[Any], limit: float) -> bool:
         """Begin a job; False: the worker is gone."""
         self.deadline = time.monotonic() + WALL * limit + GRACE
-        rest = memoryview(json.dumps(arguments).encode() + b"\n")
+        self._number += 1
+        self._sent = json.dumps([self._number, arguments]).encode() + b"\n"
+        return self._send()
+
+    def _send(self) -> bool:
+        rest = memoryview(self._sent)
         try:
             while rest:
                 rest = rest[os.write(self.jobs, rest) :]
@@ -67,10 +74,13 @@ class Lane:
         if not chunk:
             raise EOFError
         self._answer += chunk
-        if not chunk.endswith(b"\n"):
-            return None
-        line, self._answer = bytes(self._answer), bytearray()
-        return Outcome(**json.loads(line))
+        *lines, self._answer = self._answer.split(b"\n")
+        for number, value, failure in map(json.loads, lines):
+            if number == self._number:  # not a second answer to the job before
+                return Outcome(value, failure)
+            if number == 0 and not self._send():  # a worker was killed between jobs; ours may have gone with it
+                raise EOFError
+        return None
 
 
 class Workers:
@@ -175,9 +185,13 @@ class Workers:
 
     def _close(self) -> None:
         if self._process is not None and self._owner == os.getpid():
-            with contextlib.suppress(ProcessLookupError, PermissionError):  # it has ended by itself
-                os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
+            self._process.terminate()  # it ends its children, and waits for them
+            try:
+                self._process.wait(5)
+            except subprocess.TimeoutExpired:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(self._process.pid, signal.SIGKILL)
+                self._process.wait()
             for lane in self._lanes:
                 os.close(lane.jobs)
                 os.close(lane.answers)
