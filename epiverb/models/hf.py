@@ -246,7 +246,6 @@ def _described(model: Any, tokenizer: Any) -> dict[str, Any]:
     """What is known of the model without decoding: goes into `Engine.used`."""
     generation = getattr(model, "generation_config", None)
     suggested = generation.to_diff_dict() if generation else {}
-    taken = ("eos_token_id", "pad_token_id", "bos_token_id", "transformers_version", "_from_model_config")
     return {
         "commit": getattr(model.config, "_commit_hash", None),
         "architecture": type(model).__name__,
@@ -257,7 +256,7 @@ def _described(model: Any, tokenizer: Any) -> dict[str, Any]:
         "eos_token_ids": sorted(loading.end_ids(tokenizer, generation, model.config)),
         "chat_template_sha256": loading.template_hash(tokenizer),
         # What a model's authors suggest is not decoded with unless it was asked for; it is on record.
-        "suggested_not_used": {key: value for key, value in suggested.items() if key not in taken},
+        "suggested_not_used": loading.suggestions(suggested),
         "logprobs_of": "the model's own distribution, float32, before processors, temperature and truncation",
         "versions": loading.versions("torch", "transformers"),
     }

@@ -41,7 +41,11 @@ def load_tokenizer(model: str, *, revision: str | None = None, trust_remote_code
     _check_folder(model)
     load = transformers.AutoTokenizer.from_pretrained
     with _quietly(transformers):
-        return _loaded(load, "tokenizer", model, revision=revision, trust_remote_code=trust_remote_code)
+        tokenizer = _loaded(load, "tokenizer", model, revision=revision, trust_remote_code=trust_remote_code)
+    # Without files transformers 5 makes an empty tokenizer of the model's kind, which turns every prompt into nothing.
+    if not tokenizer.encode("a", add_special_tokens=False):
+        raise EngineError(f"no tokenizer could be loaded from {model}; is it complete? (it has no vocabulary)")
+    return tokenizer
 
 
 def load_model(model: str, *, revision: str | None = None, trust_remote_code: bool = False, **options: Any) -> Any:
@@ -74,6 +78,16 @@ def window_of(config: Any) -> int | None:
     """Positions a model has, prompt and response together; None where its config does not tell."""
     text = config.get_text_config() if hasattr(config, "get_text_config") else config
     return getattr(text, "max_position_embeddings", None)
+
+
+def suggestions(generation: dict[str, Any]) -> dict[str, Any]:
+    """What a generation config says of decoding: neither ids of tokens nor how the config came about."""
+    beside = ("use_cache", "_from_model_config", "transformers_version")
+    return {
+        k: v
+        for k, v in generation.items()
+        if k not in beside and not k.endswith("_token_id") and not k.startswith("output_")
+    }
 
 
 def _check_folder(model: str) -> None:
