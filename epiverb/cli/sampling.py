@@ -114,7 +114,9 @@ def _print_table(run: Any, *, passes: bool = False) -> None:
         shares += [row["finished"], row["given_finished"]]
         cells = [_cell(figure, share=True) for figure in shares] + [_cell(row["tokens"])]
         cells += [_cell(row["markers"][name][key]) for name in lexicons for key in ("per_trace", "per_1k_tokens")]
-        table.add_row(_name(row, by), f"{row['n_problems']:,}\n× {row['n_traces'] / row['n_problems']:.3g}{failed}", *cells)
+        table.add_row(
+            _name(row, by), f"{row['n_problems']:,}\n× {row['n_traces'] / row['n_problems']:.3g}{failed}", *cells
+        )
     console.print(table)
     console.print(Text("Intervals are 95 %, from resampling problems; tokens and markers are means a response.", "dim"))
 
