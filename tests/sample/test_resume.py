@@ -15,6 +15,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from epiverb.cli import main
 from epiverb.run import Run
 from epiverb.verbs.sampling.store import Store, differences, locked, opened
 
@@ -42,9 +43,11 @@ def rows(out):
 
 @pytest.fixture(scope="module")
 def whole(model, problems, tmp_path_factory):
+    """The same job, undisturbed."""
     out = tmp_path_factory.mktemp("whole") / "run"
-    done = subprocess.run(command(model, problems, out), capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["epiverb", *command(model, problems, out)[3:], "--quiet"])
+        main()
     return out
 
 
@@ -52,7 +55,7 @@ def parts(out):
     return list((out / "parts" / "traces").glob("[0-9]*.parquet"))
 
 
-def test_killed_at_any_moment_it_goes_on(model, problems, whole, tmp_path):
+def test_killed_at_any_moment_it_goes_on(epiverb, model, problems, whole, tmp_path):
     """Killed once its first samples are there, then at random moments, also while it starts or finishes."""
     out, rng, kills = tmp_path / "run", random.Random(20261125), 0
     for wait in (0, rng.uniform(0, 1.0)):
@@ -70,9 +73,8 @@ def test_killed_at_any_moment_it_goes_on(model, problems, whole, tmp_path):
         assert len(kept) > 0
         assert kept.select(KEY[:3]).n_unique() == len(kept)
     assert kills >= 1
-    end = start(model, problems, out)
-    _, err = end.communicate()
-    assert end.returncode == 0, err
+    end = epiverb("sample", "-m", model, "-d", problems, "-o", out, *FLAGS)
+    assert end.code == 0, end.err
     assert rows(out).equals(rows(whole))
     tokens = [Run(path).scan("tokens").drop("logprob").sort("trace_id", "position").collect() for path in (out, whole)]
     assert tokens[0].equals(tokens[1])
