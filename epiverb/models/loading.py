@@ -109,7 +109,8 @@ def _loaded(load: Callable[..., Any], what: str, model: str, **options: Any) -> 
         text = " ".join(str(error).split())
         if "trust_remote_code" in text:
             raise EngineError(
-                f"{model} brings code of its own, which runs on your machine; if you trust it: --trust-remote-code."
+                f"{model} brings code of its own, which would run on your machine; if you trust it: "
+                "--engine-option trust_remote_code=true."
             ) from error
         where = "is it complete?" if Path(model).is_dir() else "is the name right, and can the hub be reached?"
         raise EngineError(f"no {what} could be loaded from {model}; {where} ({_short(text)})") from error

@@ -55,7 +55,7 @@ def test_how_thinking_was_switched_is_on_record():
 
 
 def test_chats_with_no_template_need_plain():
-    with pytest.raises(EngineError, match=r"models/base has no chat template.*--plain"):
+    with pytest.raises(EngineError, match=r"models/base has no chat template.*--engine-option plain=true"):
         chat("base").render(Request("q", messages=USER))
     plain = chat("base", plain=True)
     assert plain.render(Request("q", messages=USER)) == "What is 2 + 2?"

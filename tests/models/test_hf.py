@@ -103,10 +103,9 @@ def test_a_sample_depends_on_seed_key_and_index_alone(engine):
         assert [(one.sample, one.token_ids) for one in again] == [(j, whole[request.key, j].token_ids) for j in (2, 3)]
     other = by_sample(engine.generate(requests(), Sampling(n=4, max_tokens=24, seed=12)))
     assert all(other[key].token_ids != one.token_ids or not one.token_ids for key, one in whole.items())
-    small = HF.over(engine.model, engine.tokenizer, batch_tokens=100)
-    assert {key: one.token_ids for key, one in by_sample(small.generate(requests(), SAMPLED)).items()} == {
-        key: one.token_ids for key, one in whole.items()
-    }
+    for limits in ({"batch_tokens": 100}, {"batch_size": 3}):
+        small = by_sample(HF.over(engine.model, engine.tokenizer, **limits).generate(requests(), SAMPLED))
+        assert {key: one.token_ids for key, one in small.items()} == {key: one.token_ids for key, one in whole.items()}
 
 
 def test_samples_of_a_request_come_together_and_in_order(engine):

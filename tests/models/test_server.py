@@ -111,7 +111,7 @@ def fake():
 
 
 def opened(fake, **options):
-    return open_engine("server", "tiny", url=fake.url, **{"retry_delay": 0.01, **options})
+    return open_engine("server", "tiny", base_url=fake.url, **{"retry_delay": 0.01, **options})
 
 
 def requests(n=3, **more):
@@ -236,7 +236,7 @@ def test_gone_for_good_is_one_line_and_what_came_is_kept(fake):
 
 def test_no_server_and_no_such_model_are_one_line(fake):
     with pytest.raises(EngineError, match="no model 'large'; it has: tiny"):
-        open_engine("server", "large", url=fake.url)
+        open_engine("server", "large", base_url=fake.url)
     fake.close()
     with pytest.raises(EngineError, match=r"no server answers at http://127.0.0.1:\d+/v1"):
         opened(fake)

@@ -57,7 +57,7 @@ def serving(folder, tmp_path_factory):
         _stop(process)
 
 
-def _wait(url, process, log, seconds=300):
+def _wait(url, process, log, seconds=400):
     end = time.monotonic() + seconds
     while time.monotonic() < end and process.poll() is None:
         try:
@@ -83,7 +83,7 @@ def known(folder, requests):
 
 @pytest.mark.parametrize("rendered_here", [False, True])
 def test_greedy_agrees_with_hf(serving, folder, requests, known, rendered_here):
-    with open_engine("server", "tiny", url=serving[0], template=str(folder) if rendered_here else None) as engine:
+    with open_engine("server", "tiny", base_url=serving[0], template=str(folder) if rendered_here else None) as engine:
         assert engine.window == 512
         found = {one.key: one for one in engine.generate(requests, GREEDY)}
     assert found.keys() == known.keys()
@@ -103,7 +103,7 @@ def test_samples_are_the_same_one_by_one_and_together(serving, requests):
     sampling = Sampling(n=3, max_tokens=16, seed=3, top_k=20)
     alone, together = (
         {(one.key, one.sample): one.token_ids for one in engine.generate(requests[:3], sampling)}
-        for engine in (open_engine("server", "tiny", url=serving[0], per_call=n) for n in (1, 3))
+        for engine in (open_engine("server", "tiny", base_url=serving[0], per_call=n) for n in (1, 3))
     )
     assert alone == together
     assert len(set(alone.values())) > 3
@@ -114,14 +114,14 @@ def test_a_response_that_has_begun_is_continued(serving, folder, requests):
     with open_engine("hf", str(folder), dtype="float32") as engine:
         own = next(engine.generate([begun], GREEDY))
     for template in (None, str(folder)):
-        other = next(open_engine("server", "tiny", url=serving[0], template=template).generate([begun], GREEDY))
+        other = next(open_engine("server", "tiny", base_url=serving[0], template=template).generate([begun], GREEDY))
         assert (other.text, other.token_ids, other.given) == (own.text, own.token_ids, 5)
 
 
 def test_limits_are_cut_to_the_window_and_prompts_without_room_are_counted(serving):
     asked = [Request("tight", text="Wait, " * 100), Request("long", text="Wait, " * 400)]
     chats = [Request(r.key + "-chat", messages=({"role": "user", "content": r.text},)) for r in asked]
-    engine = open_engine("server", "tiny", url=serving[0])
+    engine = open_engine("server", "tiny", base_url=serving[0])
     found = {one.key: one for one in engine.generate([*asked, *chats], Sampling(max_tokens=500))}
     assert {key: one.finish_reason == "error" for key, one in found.items()} == {
         "tight": False, "long": True, "tight-chat": False, "long-chat": True,
@@ -131,7 +131,7 @@ def test_limits_are_cut_to_the_window_and_prompts_without_room_are_counted(servi
 
 def test_killed_in_the_middle_is_one_line_and_nothing_lost(serving):
     url, process = serving
-    engine = open_engine("server", "tiny", url=url, concurrency=4, retries=2, retry_delay=0.1)
+    engine = open_engine("server", "tiny", base_url=url, concurrency=4, retries=2, retry_delay=0.1)
     asked = [Request(f"q{i}", text=f"What is {i} + 2?") for i in range(400)]
     kept = []
 
@@ -148,4 +148,4 @@ def test_killed_in_the_middle_is_one_line_and_nothing_lost(serving):
     assert all(one.finish_reason in ("stop", "length") for one in kept)
     assert len({(one.key, one.sample) for one in kept}) == len(kept)
     with pytest.raises(EngineError, match="no server answers"):
-        open_engine("server", "tiny", url=url)
+        open_engine("server", "tiny", base_url=url)
