@@ -124,7 +124,7 @@ def test_countdown_options_and_missing_numbers():
 def test_puzzles_are_scored_as_the_library_does():
     gym = pytest.importorskip("reasoning_gym")
     tasks, expected = [], []
-    for family in ("countdown", "arc_agi", "basic_arithmetic", "word_sorting", "rearc", "knights_knaves"):
+    for family in ("countdown", "arc_agi", "basic_arithmetic"):
         puzzles = gym.create_dataset(family, size=2, seed=5)
         for entry in puzzles:
             for answer in (entry["answer"], "7", "no idea"):
@@ -132,7 +132,7 @@ def test_puzzles_are_scored_as_the_library_does():
                     Task(f"<think><answer>0</answer></think><answer>{answer}</answer>", None, {"entry": entry})
                 )
                 expected.append(puzzles.score_answer(answer, entry) == 1)
-    assert expected.count(True) >= 12
+    assert expected.count(True) >= 6
     assert [grade.correct for grade in make("reasoning-gym")(tasks)] == expected
 
 

@@ -47,7 +47,9 @@ def whole(model, problems, tmp_path_factory):
     out = tmp_path_factory.mktemp("whole") / "run"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["epiverb", *command(model, problems, out)[3:], "--quiet"])
-        main()
+        with pytest.raises(SystemExit) as end:
+            main()
+    assert end.value.code == 0
     return out
 
 
