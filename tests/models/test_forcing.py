@@ -44,15 +44,15 @@ def test_the_first_ends_of_the_thinking_become_the_phrase(engine: HF, times: int
     acts = forced(engine, times)
     done = sampled(engine, acts)
     for completion in done:
-        places = [int(p) for p in completion.extra["positions"].split()]
-        assert len(places) == completion.extra["n_acted"] <= times
+        places = [int(p) for p in completion.extra["force_thinking_places"].split()]
+        assert len(places) == completion.extra["n_force_thinking"] <= times
         for place in places:
             assert list(completion.token_ids[place : place + len(wait)]) == wait
         if closing in completion.token_ids:
-            assert completion.extra["n_acted"] == times
+            assert completion.extra["n_force_thinking"] == times
             assert completion.token_ids.index(closing) > places[-1]
-    assert max(c.extra["n_acted"] for c in done) == times
-    assert acts.describe()["n_acted"] == sum(c.extra["n_acted"] for c in done)
+    assert max(c.extra["n_force_thinking"] for c in done) == times
+    assert acts.describe()["n_acted"] == sum(c.extra["n_force_thinking"] for c in done)
 
 
 def test_greedy_decoding_is_the_same_up_to_the_end_of_the_thinking(engine: HF) -> None:
@@ -62,7 +62,7 @@ def test_greedy_decoding_is_the_same_up_to_the_end_of_the_thinking(engine: HF) -
     for a, b in zip(plain, acted, strict=True):
         end = a.token_ids.index(closing)
         assert a.token_ids[:end] == b.token_ids[:end]
-        assert b.extra["position"] == end
+        assert b.extra["force_thinking_at"] == end
 
 
 def test_an_end_is_replaced_as_often_as_it_would_have_been_sampled() -> None:
@@ -99,7 +99,7 @@ def test_a_response_that_does_not_think_is_left_alone(engine: HF) -> None:
     plain = [c.token_ids for c in engine.generate([request], Sampling(max_tokens=40))]
     engine.processors = [ForceThinking(engine.tokenizer, Sampling(max_tokens=40), phrase("wait"), 3, engine.eos)]
     acted = list(engine.generate([request], Sampling(max_tokens=40)))
-    assert [c.token_ids for c in acted if c.extra["n_acted"] == 0] == plain
+    assert [c.token_ids for c in acted if c.extra["n_force_thinking"] == 0] == plain
 
 
 @pytest.mark.parametrize("budget", [0, 3, 10])
@@ -111,10 +111,10 @@ def test_an_open_thinking_is_closed_at_its_budget(engine: HF, budget: int) -> No
     closing = engine.tokenizer.convert_tokens_to_ids("</think>")
     for before, after in zip(plain, done, strict=True):
         if len(before.token_ids) < budget or closing in before.token_ids[:budget]:
-            assert after.extra["n_acted"] == 0
+            assert after.extra["n_stop_thinking"] == 0
             assert after.token_ids == before.token_ids
         else:
-            assert after.extra["position"] == budget
+            assert after.extra["stop_thinking_at"] == budget
             assert after.token_ids[:budget] == before.token_ids[:budget]
             assert list(after.token_ids[budget : budget + len(put_in)]) == put_in
     assert acts.describe()["n_acted"] > 0
@@ -132,3 +132,22 @@ def test_what_cannot_be_forced_is_refused() -> None:
     acts = StopThinking(own, 5)
     with pytest.raises(EngineError, match="--engine hf"):
         acts(torch.zeros(1, 3, dtype=torch.long), torch.zeros(1, len(own)))
+
+
+def test_several_interventions_each_leave_their_record(engine: HF) -> None:
+    from epiverb.models.steering import processor, steer
+    from tests.models.test_steering import MARKERS
+
+    stop = StopThinking(engine.tokenizer, 30)
+    engine.processors = [processor(steer(MARKERS, "ban"), engine.tokenizer, engine.eos), forced(engine, 1), stop]
+    done = list(engine.generate(ASK, Sampling(n=6, max_tokens=60, seed=1)))
+    for completion in done:
+        assert completion.extra.keys() >= {
+            "steering",
+            "n_steered",
+            "steered_mass",
+            "n_force_thinking",
+            "n_stop_thinking",
+        }
+    assert sum(c.extra["n_force_thinking"] for c in done) == engine.processors[1].describe()["n_acted"] > 0
+    assert sum(c.extra["n_stop_thinking"] for c in done) == stop.describe()["n_acted"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import Any
 
 LINES = (
@@ -15,6 +16,7 @@ SPECIAL = ("<pad>", "<eos>", "<unk>")
 KINDS = ("byte-level", "metaspace", "word-level")
 
 
+@lru_cache
 def tokenizer(kind: str) -> Any:
     """A fast tokenizer of that kind, with `<think>` and `</think>` as tokens of their own."""
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
