@@ -40,3 +40,9 @@ class Flaky:
 
     def __exit__(self, *exception):
         pass
+
+
+class Addressed(Flaky):
+    def __init__(self, model, *, url):
+        assert url == "http://me:secret@127.0.0.1:8000/v1"
+        super().__init__(model)

@@ -63,3 +63,33 @@ def test_problems_without_gold_are_sampled_and_not_graded(epiverb, tmp_path):
     assert set(traces["grade_reason"]) != {None}
     assert Run("run").summary["table"]["rows"][0]["score"] is None
     assert Path("run/problems.jsonl").exists()
+
+
+def test_a_ladder_goes_on_through_all_its_stages(epiverb, problems):
+    """Stopped again and again, in every stage: the run is that of a ladder that was never stopped."""
+    flags = ("sample", "-d", problems, "--ladder", "--max-correct", 8, *FLAGS)
+    assert epiverb(*flags, "-o", "whole").code == 0
+    STATE["asked"] = []
+    stops = 0
+    while True:
+        STATE["left"] = 23
+        result = epiverb(*flags)
+        if result.code == 0:
+            break
+        stops += 1
+        assert "the same command continues" in result.message
+    total = 12 * 8 + 4 * 12 * 4
+    assert stops == total // 23
+    assert len(STATE["asked"]) == total
+    columns = ["trace_id", "response", "context", "correct", "n_tokens"]
+    one, other = (Run(path).scan("traces").select(columns).collect() for path in ("run", "whole"))
+    assert one.equals(other)
+    assert Run("run").summary["table"] == Run("whole").summary["table"]
+
+
+def test_what_a_url_holds_of_a_password_is_not_written(epiverb, problems):
+    ENGINES.add("addressed", "tests.sample.flaky:Addressed")
+    flags = ("--engine", "addressed", "--engine-option", "url=http://me:secret@127.0.0.1:8000/v1")
+    assert epiverb("sample", "-d", problems, *FLAGS, *flags).code == 0
+    for path in Path("run").iterdir():
+        assert b"secret" not in path.read_bytes(), path
