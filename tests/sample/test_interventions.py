@@ -39,7 +39,7 @@ def test_banned_markers_do_not_come(epiverb, model, problems, base):
     assert manifest["decoding"]["intervention"] == "ban kim2026"
     [done] = manifest["interventions"]["none"]
     assert done["lexicon_sha256"] == manifest["lexicons"]["kim2026"]
-    acted = Run("ban").scan("values").filter(pl.col("measure") == "intervention/n_acted").collect()
+    acted = Run("ban").scan("values").filter(pl.col("measure") == "intervention/n_steered").collect()
     assert len(acted) == 48
     mass = Run("ban").scan("values").filter(pl.col("measure") == "intervention/steered_mass").collect()
     assert mass["value"].min() > 0
@@ -68,7 +68,7 @@ def test_thinking_is_stopped(epiverb, model, problems):
     assert (thought["thinking_end"] - thought["thinking_start"]).max() < 30
     done = [json.loads(line) for line in Path("stop/interventions.jsonl").read_text().splitlines()]
     assert len(done) == 24
-    assert any(row["n_acted"] == 1 and row["position"] == 4 for row in done)
+    assert any(row["n_stop_thinking"] == 1 and row["stop_thinking_at"] == 4 for row in done)
 
 
 def test_phrases_are_put_into_wrong_responses(epiverb, model, problems, base):
