@@ -9,10 +9,12 @@ import sys
 def main() -> None:
     """Run `epiverb` and exit: 0 done, 2 the user's mistake (one line), 1 a fault of ours."""
     from epiverb.cli.app import app
-    from epiverb.errors import EpiverbError
+    from epiverb.errors import EpiverbError, Stopped
 
     try:
         app(prog_name="epiverb")
+    except Stopped as stop:
+        _fail(f"epiverb: {stop}", 130)
     except EpiverbError as error:
         _fail(f"epiverb: {error}", 2)
     except BrokenPipeError:

