@@ -45,6 +45,7 @@ bench: install  ## against the published counter and plain generate; prints rati
 	$(BIN)/python benchmarks/analyze.py
 	$(BIN)/python benchmarks/sampling.py
 	$(BIN)/python benchmarks/steering.py
+	$(BIN)/python benchmarks/grading.py
 
 clean:
 	rm -rf $(VENV) $(VLLM) build dist *.egg-info epiverb-runs
