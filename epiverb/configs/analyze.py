@@ -38,7 +38,7 @@ class AnalyzeConfig:
     """Stop after this many traces."""
     report: bool = setting(True)
     """Write report.html into the run folder."""
-    report_traces: int = setting(1000, metavar="N")
+    report_traces: int = setting(10_000, metavar="N")
     """At most this many traces in the report's viewer; the report says how many it leaves out."""
     draws: int = setting(2000, metavar="N")
     """Bootstrap draws behind each interval."""
