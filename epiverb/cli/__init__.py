@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
 
 def main() -> None:
     """Run `epiverb` and exit: 0 done, 2 the user's mistake (one line), 1 a fault of ours."""
+    # Imports make some 80,000 objects that live to the end: to look for garbage among them again and again takes a tenth
+    # of a short command. `app.execute` turns the collector on when they are done.
+    gc.disable()
     from epiverb.cli.app import app
     from epiverb.errors import EpiverbError, Stopped
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import inspect
 import json
 import sys
@@ -210,6 +211,8 @@ def _callback(command: Command) -> Callable[..., None]:
 def execute(command: Command, config: Any, *, json: bool, quiet: bool, dry_run: bool) -> None:
     """Run the verb of `command` and print what it returned."""
     verb = resolve(command.verb)
+    gc.freeze()
+    gc.enable()
     takes = inspect.signature(verb).parameters
     options: dict[str, Any] = {}
     if "dry_run" in takes:
