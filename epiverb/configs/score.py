@@ -31,6 +31,8 @@ class ScoreConfig:
     """Lexicon whose markers are looked at. Default: the run's primary one."""
     top_k: int = setting(20, metavar="K")
     """Most likely tokens that confidence is made of."""
+    vocabulary: int | None = setting(None, metavar="N")
+    """With --model none: tokens of the vocabulary, which the upper bound on entropy needs. Default: as the run tells."""
     window: int = setting(2048, metavar="N")
     """Tokens of a DeepConf group; 2,048 as published. Take fewer for short traces."""
     around: int = setting(20, metavar="N")

@@ -65,5 +65,11 @@ def pair(student: Tensor, teacher: Tensor, ids: Tensor, sets: Sets) -> dict[str,
     return found
 
 
+def ratio(student: Tensor, teacher: Tensor, ids: Tensor) -> dict[str, Tensor]:
+    """Only `student_logprob`, `teacher_logprob` and `log_ratio` of `pair`."""
+    own, other = (_at(logits, ids) - logits.logsumexp(-1) for logits in (student, teacher))
+    return {"student_logprob": own, "teacher_logprob": other, "log_ratio": other - own}
+
+
 def _at(values: Tensor, ids: Tensor) -> Tensor:
     return values.gather(1, ids[:, None])[:, 0]
