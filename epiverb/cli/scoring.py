@@ -28,7 +28,8 @@ def notes(document: dict[str, Any]) -> list[str]:
                 f"{stage}: {block['ids']['encoded']:,} traces have no stored token ids; their text was encoded, "
                 "which need not give the tokens that were sampled"
             )
-        lines += block.get("notes") or []
+        if n := (block.get("ids") or {}).get("prompt_rendered"):
+            lines.append(f"{stage}: the prompts of {n:,} traces are questions only; they were shown as a user's turn")
     return lines
 
 

@@ -34,6 +34,8 @@ def combined(resampler: Resampler, sums: ArrayLike, function: Callable[[Floats],
             return Interval(value, None, None, used, n_traces, "no interval: a single problem")
         draws = function(totals.T @ resampler.weights)
     draws = np.where(np.isfinite(draws), draws, np.nan)
+    if np.isnan(draws).all():
+        return Interval(value, None, None, used, n_traces, "no interval: it is not defined in any resample")
     level = normal_cdf(-widened(resampler.n_problems))
     low, high = row_quantiles(draws[None], (level, 1 - level))
     return Interval(

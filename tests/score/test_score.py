@@ -43,7 +43,7 @@ def test_trajectories_equal_full_logits_on_the_stored_ids(epiverb, run, model):
     block = done.json["tokens"]
     assert block["n_scored"] == block["n_traces"] == 36
     assert block["entropy"] == "exact"
-    assert block["ids"] == {"stored": 36, "prompt as stored": 1} | block["ids"]
+    assert block["ids"] == {"stored": 36, "encoded": 0, "prompt_rendered": 0}
     assert block["alignment"]["n_unaligned_hits"] == 0
     assert _digest(run) == before
     after = Run(run).scan("values").collect()
@@ -128,6 +128,7 @@ def test_a_killed_command_goes_on_where_it_was(run, model, monkeypatch):
     assert seen[0] == 10
     assert len(seen) == 36 - 10 + 1
     assert again["measures"] == whole["measures"]
+    assert again["ids"] == whole["ids"]
     for key, values in expected.items():
         assert _series(run, "entropy")[key] == pytest.approx(values, abs=1e-5)
 

@@ -139,7 +139,7 @@ def _finish(
         },
         "n_traces": len(traces),
         "unknown": unknown,
-        "ids": dict(job.source.counts) if job.source else {},
+        "ids": job.source.described(traces) if job.source else {},
         "controls": classes.described,
         "contexts": blocks,
         "ranking": ranked,

@@ -151,7 +151,7 @@ def _finish(job: Job, parts: Parts, traces: pl.DataFrame, prompts: Prompts) -> d
         "unit": "nats",
         "n_traces": rows["trace_id"].n_unique(),
         "unknown": reasons(f"{arm}: {why}" for arm, why in rows.select("arm", "fault").drop_nulls().iter_rows()),
-        "ids": dict(job.source.counts) if job.source else {},
+        "ids": job.source.described(traces) if job.source else {},
         "rows": ladder,
         "tables": {"measures": own},
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -69,8 +68,6 @@ class Source:
         self.run, self.chat = run, chat
         self.tokenizer = chat.tokenizer
         self.pieces = token_bytes(self.tokenizer)
-        self.counts: Counter[str] = Counter()
-        """How ids and prompts were come by: `stored`, `encoded`; `prompt as stored`, `prompt rendered`."""
         self._prompts: dict[str, tuple[int, ...]] = {}
         self._special = [token for token in self.tokenizer.all_special_tokens if len(token) > 2]
 
@@ -117,10 +114,8 @@ class Source:
         if prompt is None:
             return Aligned(row, fault="no prompt is known, so its first token stands behind nothing")
         if stored is None:
-            self.counts["encoded"] += 1
             ids, spans = self._encoded(text)
         else:
-            self.counts["stored"] += 1
             ids, given = stored
             spans = places([self.pieces[i] if 0 <= i < len(self.pieces) else b"" for i in ids], text[given:], given)
             if ids and all(start is None for start, _ in spans):
@@ -146,14 +141,26 @@ class Source:
         return self._prompts[text]
 
     def _prompt(self, text: str) -> tuple[int, ...]:
-        rendered = any(token in text for token in self._special)
+        if self._as_it_is(text):
+            rendered = any(token in text for token in self._special)
+            return tuple(self.tokenizer.encode(text, add_special_tokens=not rendered))
+        return self.chat.encode(Request("", messages=({"role": "user", "content": text},))).ids
+
+    def _as_it_is(self, text: str) -> bool:
+        """Whether a prompt is what the model was shown, and not the question only."""
         engine = self.run.manifest.get("engine") or {}
         sampled = engine.get("engine", engine.get("name")) in ("hf", "vllm")
-        if rendered or sampled or self.chat.plain or not self.tokenizer.chat_template:
-            self.counts["prompt as stored"] += 1
-            return tuple(self.tokenizer.encode(text, add_special_tokens=not rendered))
-        self.counts["prompt rendered"] += 1
-        return self.chat.encode(Request("", messages=({"role": "user", "content": text},))).ids
+        plain = self.chat.plain or not self.tokenizer.chat_template
+        return sampled or plain or any(token in text for token in self._special)
+
+    def described(self, traces: pl.DataFrame) -> dict[str, int]:
+        """How the ids of traces were come by: `stored`, `encoded`, and of how many the prompt was `prompt_rendered` anew."""
+        known = self.run.scan("tokens").select("trace_id").unique().collect()["trace_id"]
+        there = traces.filter(~pl.col("status").is_in(["missing", "empty"]) & (pl.col("response") != ""))
+        stored = int(there["trace_id"].is_in(known.to_list()).sum())
+        anew = [text for text in there["prompt"].drop_nulls().unique() if not self._as_it_is(text)]
+        rendered = int(there["prompt"].is_in(anew).sum())
+        return {"stored": stored, "encoded": len(there) - stored, "prompt_rendered": rendered}
 
 
 def _array(spans: Sequence[Span], side: int) -> np.ndarray:

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from epiverb.errors import DataError
 from epiverb.measures import TOKEN_MEASURES
-from epiverb.measures.tokens import Trajectory, entropy_bounds
+from epiverb.measures.tokens import Trajectory
 from epiverb.models.scorer import Item, Scored
 from epiverb.run import conform
 from epiverb.verbs.sampling.store import write
@@ -19,18 +18,9 @@ from epiverb.verbs.scoring.events import study
 from epiverb.verbs.scoring.job import Job, Keeper, reasons, sets_of
 from epiverb.verbs.scoring.source import Aligned
 from epiverb.verbs.scoring.store import Parts, documents, install, remember
+from epiverb.verbs.scoring.stored import fault, schema_of, stored
 
 STAGE = "tokens"
-SCHEMA: dict[str, Any] = {
-    "trace_id": pl.String,
-    "fault": pl.String,
-    "position": pl.Int64,
-    "token_id": pl.Int64,
-    "start": pl.Int64,
-    "end": pl.Int64,
-    **dict.fromkeys(("logprob", "low", "high", "confidence", "certainty"), pl.Float32),
-}
-"""A token of a trace; a trace that has none because of `fault` is one row. Masses stand in columns `mass/SET` behind these."""
 
 
 def trajectories(job: Job) -> dict[str, Any]:
@@ -42,7 +32,7 @@ def trajectories(job: Job) -> dict[str, Any]:
     done = {key for (key,) in parts.done("trace_id")}
     keeper = Keeper(parts, STAGE, len(traces), job.progress, done=len(done))
     todo = traces.filter(~pl.col("trace_id").is_in(list(done)))
-    keeper.take(_computed(job, todo, sets) if job.scorer else _stored(job, todo))
+    keeper.take(_computed(job, todo, sets) if job.scorer else stored(job, todo))
     document = _finish(job, parts, traces, sets)
     parts.drop()
     return document
@@ -76,7 +66,7 @@ def _computed(job: Job, traces: pl.DataFrame, sets: dict[str, list[int]]) -> Ite
         assert job.source is not None
         for one in job.source.read(traces):
             if one.fault:
-                faulty.append(_fault(one.key, one.fault, sets))
+                faulty.append(fault(one.key, one.fault, sets))
                 continue
             waiting[one.key] = one
             yield Item(one.key, one.prompt, one.ids)
@@ -84,22 +74,13 @@ def _computed(job: Job, traces: pl.DataFrame, sets: dict[str, list[int]]) -> Ite
     for scored in job.scorer.score(items(), sets=sets, k=job.config.top_k):
         yield from _taken(faulty)
         one = waiting.pop(scored.key)
-        yield _fault(one.key, scored.fault, sets) if scored.fault else _frame(one, scored, sets)
+        yield fault(one.key, scored.fault, sets) if scored.fault else _frame(one, scored, sets)
     yield from _taken(faulty)
 
 
 def _taken(frames: list[pl.DataFrame]) -> Iterator[pl.DataFrame]:
     while frames:
         yield frames.pop(0)
-
-
-def _schema(sets: Iterable[str]) -> dict[str, Any]:
-    return SCHEMA | {f"mass/{name}": pl.Float32 for name in sets}
-
-
-def _fault(key: str, fault: str, sets: Iterable[str]) -> pl.DataFrame:
-    row = {"trace_id": key, "fault": fault}
-    return pl.DataFrame([row], schema=_schema(sets))
 
 
 def _frame(one: Aligned, scored: Scored, sets: Iterable[str]) -> pl.DataFrame:
@@ -119,47 +100,7 @@ def _frame(one: Aligned, scored: Scored, sets: Iterable[str]) -> pl.DataFrame:
         "certainty": scored["self_certainty"],
     }
     masses = {f"mass/{name}": scored[f"mass/{name}"] for name in sets}
-    return pl.DataFrame(columns | masses, schema=_schema(sets))
-
-
-def _stored(job: Job, traces: pl.DataFrame) -> Iterator[pl.DataFrame]:
-    """A frame for each trace from what the run holds: log-probabilities, and bounds on entropy from those of the top k."""
-    if not job.run.scan("tokens").filter(pl.col("logprob").is_not_null()).head(1).collect().height:
-        raise DataError(
-            f"{job.run.path}: holds no log-probabilities, so a model has to score it. Pass --model DIR|NAME, "
-            "or sample with --logprobs 20."
-        )
-    vocabulary = job.config.vocabulary or (job.run.manifest.get("engine") or {}).get("vocabulary")
-    for part in traces.iter_slices(1_000):
-        keys = part["trace_id"].to_list()
-        mine = pl.col("trace_id").is_in(keys)
-        tokens = job.run.scan("tokens").filter(mine).sort("trace_id", "position").collect()
-        tops = job.run.scan("alternatives").filter(mine & (pl.col("rank") < job.config.top_k)).collect()
-        by_trace = {str(key): own for (key,), own in tokens.group_by("trace_id", maintain_order=True)}
-        top_of = {str(key): own for (key,), own in tops.group_by("trace_id", maintain_order=True)}
-        for key in keys:
-            own = by_trace.get(key)
-            if own is None or own["logprob"].null_count() == len(own):
-                yield _fault(key, "no log-probabilities are stored", ())
-            else:
-                yield _from_stored(own, top_of.get(key), vocabulary)
-
-
-def _from_stored(own: pl.DataFrame, top: pl.DataFrame | None, vocabulary: int | None) -> pl.DataFrame:
-    n = len(own)
-    low, high, confidence = (np.full(n, np.nan) for _ in range(3))
-    if top is not None and len(top):
-        k = int(top["rank"].max()) + 1  # type: ignore[arg-type]
-        logprobs = np.full((int(own["position"].max()) + 1, k), np.nan)  # type: ignore[arg-type]
-        logprobs[top["position"].to_numpy(), top["rank"].to_numpy()] = top["logprob"].to_numpy()
-        logprobs = logprobs[own["position"].to_numpy()]
-        whole = np.isfinite(logprobs).all(axis=1)
-        low[whole], high[whole] = entropy_bounds(logprobs[whole], vocabulary)
-        confidence[whole] = -logprobs[whole].mean(axis=1)
-    figures = {"low": low, "high": high, "confidence": confidence, "certainty": np.full(n, np.nan)}
-    places = [pl.col(name).fill_null(-1) for name in ("start", "end")]
-    frame = own.select("trace_id", pl.lit(None).alias("fault"), "position", "token_id", *places, pl.col("logprob"))
-    return frame.with_columns(pl.Series(name, column) for name, column in figures.items()).cast(pl.Schema(SCHEMA))
+    return pl.DataFrame(columns | masses, schema=schema_of(sets))
 
 
 def _finish(job: Job, parts: Parts, traces: pl.DataFrame, sets: dict[str, list[int]]) -> dict[str, Any]:
@@ -252,7 +193,7 @@ def _document(
         "unknown": reasons(faults),
         "n_tokens": n_tokens,
         "n_unknown_positions": n_unknown,
-        "ids": dict(job.source.counts) if job.source else {"stored": len(traces) - len(faults)},
+        "ids": job.source.described(traces) if job.source else {"stored": len(traces) - len(faults)},
         "window": job.config.window,
         "top_k": job.config.top_k,
         "lexicon": {
