@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from epiverb.measures import MEASURES, table
+from epiverb.measures import MEASURES, TOKEN_MEASURES, table
 from epiverb.measures.base import Batch, Hits, by_lexicon
 from epiverb.measures.compute import compute
 from epiverb.measures.places import BINS
@@ -207,7 +207,7 @@ def test_shares_of_several_markers_add_up() -> None:
 
 def test_every_measure_says_what_it_is() -> None:
     rows = table()
-    assert [row["name"] for row in rows] == list(MEASURES)
+    assert [row["name"] for row in rows] == [*MEASURES, *TOKEN_MEASURES]
     assert all(all(row.values()) for row in rows)
     frames = compute(batch_of(TEXTS, n_tokens=[1, 2, 3]))
     assert {name.split("/")[0] for frame in frames for name in frame["measure"]} == set(MEASURES)
