@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -59,9 +59,11 @@ class Completion:
     prompt: str
     """The prompt as the model was shown it, template included; where only a server knows it, the messages as text."""
     text: str
-    """Exactly what was generated, thinking tags included, the end-of-turn token not."""
+    """Exactly what was generated, thinking tags included, the end-of-turn token not; behind the request's `prefix`, and
+    up to the stop string that ended it, where there are such."""
     token_ids: tuple[int, ...] | None
-    """Ids of the generated tokens as sampled, the final end-of-turn token not; None where a server does not tell."""
+    """Ids of the generated tokens as sampled, the final end-of-turn token not and none of the prefix; None where a server
+    does not tell. Those of a stop string stay, though its text goes."""
     finish_reason: FinishReason
     n_tokens: int | None = None
     """Generated tokens as the engine counts them."""
@@ -74,6 +76,41 @@ class Completion:
     """Why `finish_reason` is `error`."""
     extra: dict[str, Any] = field(default_factory=dict)
     """What an intervention did to it: flat values, written into the run."""
+    given: int = 0
+    """Code points at the start of `text` that the request gave (its `prefix`): not sampled, and without token ids."""
+    thinking: tuple[int, int] | None = None
+    """Where a server keeps reasoning and answer apart: the span of the reasoning in `text`, which joins the two as
+    `io.rows.joined` does. None: `text` has tags, or no thinking."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One sample that is being decoded, as a `Processor` is told of it."""
+
+    key: str
+    """Of its request."""
+    sample: int
+    start: int
+    """Column of `input_ids` where its response begins (a prefix included). The prompt is before it, padded on the left."""
+
+
+class Processor(Protocol):
+    """Changes logits while decoding: a `transformers.LogitsProcessor`, handed to the hf engine as `processors=[...]`.
+
+    It is called with `input_ids` (rows x columns) and the raw logits in float32, before temperature and truncation.
+    Two methods more are called where it has them.
+    """
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any: ...
+
+    def begin(self, rows: Sequence[Row]) -> None:
+        """Optional: told which samples the rows of the next calls are, at the start of a batch and whenever finished
+        rows have been dropped from it."""
+        ...
+
+    def report(self, row: Row) -> dict[str, Any]:
+        """Optional: what it did to a sample that has finished; goes into `Completion.extra`."""
+        ...
 
 
 class Engine(Protocol):
@@ -87,7 +124,10 @@ class Engine(Protocol):
     """The decoding parameters really used, after the first completion: what goes into `run.json`."""
 
     def generate(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[Completion]:
-        """Completions as they finish, those of one request together.
+        """Completions as they finish: requests in any order, those of one request together and in the order of samples.
+
+        Several requests may have one key (the gaps of an interrupted run); sample `j` of a key is then the same
+        whichever request asks for it. A prompt that leaves no room in the window gives completions that are errors.
 
         Raises:
             EngineError: the engine is gone or cannot go on; what was yielded before stays valid.

@@ -1,0 +1,118 @@
+"""Models and tokenizers from a folder or hub name, each failure as one line."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from epiverb.errors import EngineError, MissingExtra
+
+
+def require(package: str, extra: str) -> Any:
+    """The module `package`, imported; raises `MissingExtra` with the install command where it is not there."""
+    from importlib import import_module
+
+    try:
+        return import_module(package)
+    except ModuleNotFoundError as error:
+        if error.name != package:
+            raise
+        raise MissingExtra(package, extra) from error
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Package -> version, of those that are installed."""
+    found = {}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def load_tokenizer(model: str, *, revision: str | None = None, trust_remote_code: bool = False) -> Any:
+    """The tokenizer of `model`."""
+    transformers = require("transformers", "train")
+    _check_folder(model)
+    load = transformers.AutoTokenizer.from_pretrained
+    with _quietly(transformers):
+        return _loaded(load, "tokenizer", model, revision=revision, trust_remote_code=trust_remote_code)
+
+
+def load_model(model: str, *, revision: str | None = None, trust_remote_code: bool = False, **options: Any) -> Any:
+    """The causal language model in `model`, in evaluation mode. `options` go to `from_pretrained`."""
+    transformers = require("transformers", "train")
+    _check_folder(model)
+    load = transformers.AutoModelForCausalLM.from_pretrained
+    with _quietly(transformers):
+        return _loaded(load, "model", model, revision=revision, trust_remote_code=trust_remote_code, **options).eval()
+
+
+def template_hash(tokenizer: Any) -> str | None:
+    """SHA-256 of the chat template: models are re-published with another one under the same name."""
+    template = tokenizer.chat_template
+    return hashlib.sha256(str(template).encode()).hexdigest() if template else None
+
+
+def end_ids(tokenizer: Any, *configs: Any) -> frozenset[int]:
+    """Every id that ends a response: all of the generation config's, the model config's where it has none, the tokenizer's."""
+    found: set[int | None] = set()
+    for config in configs:
+        ids = getattr(config, "eos_token_id", None)
+        found |= set(ids) if isinstance(ids, list | tuple) else {ids}
+        if found - {None}:
+            break
+    return frozenset(i for i in (found | {tokenizer.eos_token_id}) if i is not None)
+
+
+def window_of(config: Any) -> int | None:
+    """Positions a model has, prompt and response together; None where its config does not tell."""
+    text = config.get_text_config() if hasattr(config, "get_text_config") else config
+    return getattr(text, "max_position_embeddings", None)
+
+
+def _check_folder(model: str) -> None:
+    """One line for what is plainly a path and not there, or no model: the hub's answer would be about names."""
+    path = Path(model)
+    if path.is_dir():
+        if not (path / "config.json").exists() and not (path / "adapter_config.json").exists():
+            raise EngineError(f"{model} is no model folder: it has no config.json.")
+    elif path.exists():
+        raise EngineError(f"{model} is a file; a model is a folder with config.json, or a name on the hub.")
+    elif path.is_absolute() or model.startswith(("./", "../", "~")) or model.count("/") > 1:
+        raise EngineError(f"there is no model folder {model}.")
+
+
+def _loaded(load: Callable[..., Any], what: str, model: str, **options: Any) -> Any:
+    try:
+        return load(model, **options)
+    except (OSError, ValueError, KeyError, TypeError, ImportError, RuntimeError) as error:
+        text = " ".join(str(error).split())
+        if "trust_remote_code" in text:
+            raise EngineError(
+                f"{model} brings code of its own, which runs on your machine; if you trust it: --trust-remote-code."
+            ) from error
+        where = "is it complete?" if Path(model).is_dir() else "is the name right, and can the hub be reached?"
+        raise EngineError(f"no {what} could be loaded from {model}; {where} ({_short(text)})") from error
+
+
+def _short(text: str, most: int = 200) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+@contextmanager
+def _quietly(transformers: Any) -> Iterator[None]:
+    """Without transformers' progress bars: the library does not print."""
+    log = transformers.utils.logging
+    shown = log.is_progress_bar_enabled()
+    log.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            log.enable_progress_bar()

@@ -1,0 +1,155 @@
+"""The `replay` engine: recorded responses instead of a model, for tests, for grading anew, and for outputs made elsewhere."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from typing import Any
+
+import polars as pl
+
+from epiverb.errors import EngineError
+from epiverb.io import expand, open_source
+from epiverb.io.raw import problem_hash
+from epiverb.io.rows import plain as plain_text
+from epiverb.models.base import Completion, FinishReason, Request, Sampling
+from epiverb.models.ordered import samples_of
+from epiverb.text import loops
+from epiverb.text.offsets import Flat
+from epiverb.text.thinking import annotate
+
+Row = dict[str, Any]
+KEPT = (
+    "response",
+    "prompt",
+    "condition",
+    "finish_reason",
+    "status",
+    "n_tokens",
+    "thinking_start",
+    "thinking_end",
+    "sample",
+)
+REASONS: dict[str | None, FinishReason] = {"stop": "stop", "length": "length"}
+
+
+class Replay:
+    """Gives back the responses that a trace file, folder or run holds, by problem.
+
+    A request is matched by its exact prompt, or else by its key: a `problem_id`, or `benchmark/problem_id`. Where several
+    arms hold the problem, it is the one with the shortest prompt that contains the request's last turn. Sample `j` is the
+    recorded sample `j`. What was not recorded comes back as an error, so that it is counted.
+
+    Args:
+        model: a trace file in any format that epiverb reads, a folder, or a run.
+        condition: only the traces of this arm.
+        format: read it as this format.
+    """
+
+    name = "replay"
+    window = None
+
+    def __init__(self, model: str, *, condition: str | None = None, format: str | None = None) -> None:
+        self.source = model
+        self.by_name: dict[str, dict[str | None, list[Row]]] = defaultdict(lambda: defaultdict(list))
+        self.by_prompt: dict[str, list[Row]] = defaultdict(list)
+        opened = [open_source(path, format=format) for path in expand([model])]
+        n = sum(self._add(batch.frame, condition) for source in opened for batch in source.batches())
+        if not n:
+            arm = f" of condition {condition!r}" if condition is not None else ""
+            raise EngineError(f"{model} holds no traces{arm}.")
+        self.used: dict[str, Any] = {
+            "engine": self.name,
+            "model": model,
+            "condition": condition,
+            "formats": sorted({source.format for source in opened}),
+            "sha256": {source.path: source.sha256 for source in opened},
+            "n_recorded": n,
+        }
+
+    def _add(self, frame: pl.DataFrame, condition: str | None) -> int:
+        """File a batch's traces under their names; how many there were."""
+        if condition is not None:
+            frame = frame.filter(pl.col("condition") == condition)
+        responses = frame["response"].fill_null("")
+        known = annotate(frame.with_columns(loops.find(responses, Flat.of(responses))["loop_start"]))
+        # The span goes along only where the source keeps reasoning apart: a text with tags tells it again.
+        known = known.with_columns(frame["thinking_start"], frame["thinking_end"])
+        for row in known.select(*KEPT, "problem_id", "benchmark").iter_rows(named=True):
+            kept = {name: row[name] for name in KEPT}
+            if row["problem_id"] is not None:
+                self.by_name[row["problem_id"]][row["condition"]].append(kept)
+                self.by_name[f"{row['benchmark']}/{row['problem_id']}"][row["condition"]].append(kept)
+            if row["prompt"] is not None:
+                self.by_prompt[row["prompt"]].append(kept)
+        return len(known)
+
+    def generate(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[Completion]:
+        """See `models.base.Engine.generate`."""
+        if sampling.logprobs is not None:
+            raise EngineError(
+                "recorded responses come without log-probabilities; ask for none, or use --engine hf or vllm."
+            )
+        self.used["sampling"] = {"n": sampling.n, "asked_for_but_as_recorded": asdict(sampling)}
+        for request in requests:
+            rows = {row["sample"]: row for row in reversed(self._rows(request))}
+            for sample in samples_of(request, sampling):
+                yield _completion(request, sample, rows.get(sample), self.render(request))
+
+    def _rows(self, request: Request) -> list[Row]:
+        """The recorded samples of a request, from one arm."""
+        shown = self.render(request)
+        if shown in self.by_prompt:
+            return self.by_prompt[shown]
+        arms = self.by_name.get(request.key) or self.by_name.get(problem_hash(shown)) or {}
+        if len(arms) <= 1:
+            return next(iter(arms.values()), [])
+        turn = request.messages[-1]["content"] if request.messages else shown
+        fitting = {name: rows for name, rows in arms.items() if turn in (rows[0]["prompt"] or "")}
+        if not fitting:
+            names = ", ".join(str(name) for name in arms)
+            raise EngineError(
+                f"{self.source} holds {request.key!r} in several arms ({names}), none with its prompt; choose one with the "
+                "option condition=NAME."
+            )
+        return min(fitting.values(), key=lambda rows: len(rows[0]["prompt"]))
+
+    def render(self, request: Request) -> str:
+        """The prompt as text: the recorded one is known only once it is found."""
+        return request.text if request.text is not None else plain_text([dict(m) for m in request.messages]) or ""
+
+    def count_tokens(self, texts: list[str]) -> list[int] | None:
+        """None: there is no tokenizer."""
+        return None
+
+    def __enter__(self) -> Replay:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        return None
+
+
+def _completion(request: Request, sample: int, row: Row | None, shown: str) -> Completion:
+    fault = None
+    if row is None:
+        fault = f"sample {sample} of {request.key!r} was not recorded"
+    elif row["status"] == "missing" or row["finish_reason"] == "error":
+        fault = f"the text of sample {sample} of {request.key!r} was not recorded"
+    elif not row["response"].startswith(request.prefix):
+        fault = f"sample {sample} of {request.key!r} was recorded without the prefix that is asked for"
+    if fault or row is None:
+        return Completion(request.key, sample, shown, "", None, "error", error=fault)
+    ended = REASONS.get(row["finish_reason"]) or ("length" if row["status"] == "truncated" else "stop")
+    span = (row["thinking_start"], row["thinking_end"])
+    return Completion(
+        key=request.key,
+        sample=sample,
+        prompt=row["prompt"] if row["prompt"] is not None else shown,
+        text=row["response"],
+        token_ids=None,
+        finish_reason=ended,
+        n_tokens=row["n_tokens"],
+        given=len(request.prefix),
+        thinking=span if span[0] is not None and span[1] is not None else None,
+    )
