@@ -25,7 +25,7 @@ class Registry:
     """Named, lazily imported objects of one kind.
 
     Args:
-        kind: singular noun used in messages; entry points are looked up in the group `epiverb.<kind>s`.
+        kind: singular noun used in messages; entry points are looked up in the group `epiverb.<kind>s`, a space as `_`.
         targets: built-in name -> `"module:attribute"`, in the order in which they are listed (and tried).
     """
 
@@ -36,7 +36,7 @@ class Registry:
 
     def _all(self) -> dict[str, str]:
         if not self._scanned:
-            for point in entry_points(group=f"epiverb.{self.kind}s"):
+            for point in entry_points(group=f"epiverb.{self.kind.replace(' ', '_')}s"):
                 self.add(point.name, point.value)
             self._scanned = True
         return self._targets

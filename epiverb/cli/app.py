@@ -61,6 +61,12 @@ COMMANDS: dict[str, Command] = {
         "epiverb.cli.comparison:print_plan",
         notes="epiverb.cli.comparison:notes",
     ),
+    "grade": Command(
+        "epiverb.configs.grade:GradeConfig",
+        "epiverb.verbs.grade:grade",
+        "epiverb.cli.grading:print_grades",
+        notes="epiverb.cli.grading:notes",
+    ),
     "show": Command("epiverb.configs.look:ShowConfig", "epiverb.verbs.look:show", "epiverb.cli.summary:print_trace"),
     "ls": Command("epiverb.configs.look:LsConfig", "epiverb.verbs.look:ls", "epiverb.cli.summary:print_listing"),
     "lexicon": Command(
@@ -77,6 +83,7 @@ _SHORT = {
     "link": "Changes in markers against changes in accuracy.",
     "plan": "How many problems and samples a question needs.",
     "validate": "Precision and recall of a lexicon.",
+    "grade": "Responses graded anew, beside the stored grades.",
     "show": "One trace with its markers coloured.",
     "ls": "Lexicons, formats, measures, tables.",
     "lexicon": "Check or show a lexicon.",

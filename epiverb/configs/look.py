@@ -30,8 +30,10 @@ class LsConfig:
     Example: epiverb ls lexicons
     """
 
-    kind: Literal["lexicons", "formats", "measures", "tables"] = setting(metavar="KIND", positional=True)
-    """lexicons, formats, measures or tables."""
+    kind: Literal["lexicons", "formats", "measures", "tables", "problems", "contexts"] = setting(
+        metavar="KIND", positional=True
+    )
+    """lexicons, formats, measures, tables, problems or contexts."""
 
 
 @dataclass(frozen=True)

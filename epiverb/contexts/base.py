@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from epiverb.errors import EpiverbError
 
 Message = dict[str, str]
+Count = Callable[[Sequence[Message]], int]
+"""Tokens of the prompt that messages are rendered to, generation header included."""
 
 
 class NoMaterial(EpiverbError, LookupError):
     """A context that cannot be built for a problem: no correct peer, no reference answer, no feedback."""
+
+
+class PromptTooLong(EpiverbError, ValueError):
+    """A prompt that does not fit into the room although all of the privileged part has been cut."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +35,7 @@ class Material:
     unrelated: str | None = None
     """A correct solution to another problem."""
     regenerated: str | None = None
-    """A correct response that was itself written under a context (the last round)."""
+    """A response that was itself written under a context (the last round); `material.pick` chooses it."""
     feedback: str | None = None
     """What the environment said of an earlier attempt."""
 
@@ -47,10 +54,25 @@ class Shown:
 class Context(Protocol):
     """Builds what is shown. Instances are frozen dataclasses in `epiverb.contexts.CONTEXTS`."""
 
-    needs: tuple[str, ...]
-    """Fields of `Material` that must be there."""
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Fields of `Material` of which it uses one or all."""
+        ...
 
-    def __call__(self, material: Material, *, room: int | None = None, count: object = None) -> Shown:
+    @property
+    def about(self) -> str:
+        """What is shown, in a line."""
+        ...
+
+    def configured(self, argument: str | None, template: str | None) -> Context:
+        """The same with what stands behind `:` and `@` in its specification.
+
+        Raises:
+            ConfigError: it takes no argument, not this one, or needs one.
+        """
+        ...
+
+    def __call__(self, material: Material, *, room: int | None = None, count: Count | None = None) -> Shown:
         """What is shown.
 
         Args:
@@ -59,5 +81,6 @@ class Context(Protocol):
 
         Raises:
             NoMaterial: what it needs is absent.
+            PromptTooLong: there is no room for any of the privileged part, or not even for the question.
         """
         ...

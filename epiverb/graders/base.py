@@ -25,8 +25,11 @@ class Task:
 
     response: str
     """The whole generated text; a grader reads its answer part, behind the thinking, where there is one."""
-    gold: str | None
+    gold: str | None = None
     extra: dict[str, Any] = field(default_factory=dict)
+    """What the grader needs besides: `Problem.extra`."""
+    thinking_end: int | None = None
+    """Code point where the thinking ends, for a response that marks it by no tags; None: it is looked for."""
 
 
 class Grader(Protocol):

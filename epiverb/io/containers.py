@@ -62,7 +62,7 @@ def _frames(source: Source, fields: jsonl.Fields, head: Head, nbytes: int) -> It
 
         yield from parquet.frames(source, fields, nbytes)
     else:
-        for part in _records(source, head, nbytes):
+        for part in records(source, head, nbytes):
             frame = jsonl.frame_of([record for _, record in part.records], fields)
             lines = pl.Series("line", [line for line, _ in part.records], dtype=pl.Int64)
             yield jsonl.Lines(frame.with_columns(lines), part.skipped)
@@ -72,7 +72,7 @@ def _by_record(form: Format, source: Source, reading: Reading, head: Head, nbyte
     rows_of = form.rows
     if rows_of is None:
         raise TypeError(f"format {form.name!r} has no way to read: it needs project, rows or read")
-    for part in _records(source, head, nbytes):
+    for part in records(source, head, nbytes):
         if form.unfold:
             unfolded = (inner for _, record in part.records for inner in form.unfold(record))
             part = part._replace(records=list(enumerate(unfolded, 1)))
@@ -106,14 +106,14 @@ def frame_of_rows(rows: list[dict[str, Any]]) -> pl.DataFrame:
     )
 
 
-def _records(source: Source, head: Head, nbytes: int) -> Iterator[Part]:
+def records(source: Source, head: Head, nbytes: int) -> Iterator[Part]:
     """The records of any container as Python objects, some at a time."""
     if head.kind == "jsonl":
         yield from _of_lines(source, nbytes)
     elif head.kind == "parquet":
         from epiverb.io import parquet
 
-        yield from (Part(records, []) for records in parquet.records(source, nbytes))
+        yield from (Part(rows, []) for rows in parquet.records(source, nbytes))
     elif head.kind == "csv":
         try:
             table = pl.read_csv(source.open().read(), infer_schema=False, truncate_ragged_lines=True)

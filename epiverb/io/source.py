@@ -51,8 +51,9 @@ def _expand(path: str) -> list[str]:
 
 def _inside(folder: str) -> list[str]:
     """All trace files below `folder`, by their names; hidden ones and links that loop are left out."""
-    if all(os.path.isfile(os.path.join(folder, name)) for name in ("run.json", "traces.parquet")):
-        return [os.path.join(folder, "traces.parquet")]
+    traces = os.path.join(folder, "traces.parquet")
+    if os.path.isfile(os.path.join(folder, "run.json")) and os.path.exists(traces):
+        return _inside(traces) if os.path.isdir(traces) else [traces]
     found, others = [], 0
     for parent, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]

@@ -27,4 +27,54 @@ class Problem:
     solution: str | None = None
     """A worked solution, where the set holds one."""
     extra: dict[str, Any] = field(default_factory=dict)
-    """What the grader needs besides `gold`: unit tests, the entry of a generated puzzle."""
+    """What the grader needs besides `gold`, and what a problem is sorted by.
+
+    `code`: `tests`, a list of `{input, output, testtype, public}` with testtype `stdin` or `functional`, and `fn_name`
+    for the latter. `reasoning-gym`: `entry` (question, answer, metadata) and `family`. Else plain values: `type`, `level`.
+    """
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The problems of a source, with the counts that make up its rows."""
+
+    problems: list[Problem]
+    n_rows: int
+    """Rows read: problems, rows that repeat one, and rows that the set leaves out."""
+    n_repeated: int = 0
+    """Rows that ask what an earlier row asks."""
+    n_excluded: int = 0
+    """Rows that are not of the part of the set that was asked for; `notes` says which part."""
+    notes: tuple[str, ...] = ()
+    """What a user should know of what was read, a sentence each."""
+
+    @property
+    def n_without_gold(self) -> int:
+        """Problems that neither have a gold answer nor bring what grades them."""
+        return sum(problem.gold is None and not problem.extra.keys() & {"tests", "entry"} for problem in self.problems)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is wanted of a source."""
+
+    spec: str
+    """As the user wrote it."""
+    name: str = ""
+    argument: str | None = None
+    """What stands behind the colon."""
+    base: str | None = None
+    """The set that another is drawn from, behind `@`."""
+    options: dict[str, str] = field(default_factory=dict)
+    """What stands behind `?`."""
+    path: str | None = None
+    """Local files that a named set is read from, behind `=`."""
+    limit: int | None = None
+    split: str | None = None
+    seed: int = 0
+    domain: str | None = None
+    rewrite: str | None = None
+    grader: str | None = None
+    map: dict[str, str] = field(default_factory=dict)
+    data_dir: str | None = None
+    trust_remote_code: bool = False

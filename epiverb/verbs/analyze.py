@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -29,6 +29,9 @@ from epiverb.text.cues import CUES
 from epiverb.text.match import Matcher
 from epiverb.verbs.pipeline import Pipeline, in_order, settle, write_part
 from epiverb.verbs.summary import Digest, Part, summarise
+
+if TYPE_CHECKING:
+    from epiverb.verbs.grade import Regrade
 
 SHOWN_SKIPS = 1000
 """Skipped records listed one by one in the summary; the count is always of all."""
@@ -56,8 +59,10 @@ class SourceReport:
         self.skipped += [{"line": skip.line, "reason": skip.reason} for skip in skips[:room]]
 
 
-def analyze(config: AnalyzeConfig, *, progress: Progress | None = None, dry_run: bool = False) -> Run | dict[str, Any]:
-    """The finished run; with `dry_run`, how each source would be read and why.
+def analyze(
+    config: AnalyzeConfig, *, progress: Progress | None = None, dry_run: bool = False, grading: Regrade | None = None
+) -> Run | dict[str, Any]:
+    """The finished run; with `dry_run`, how each source would be read and why; with `grading`, its grades are new.
 
     Raises:
         FormatError: no source held a trace that could be read; the message names the first reason for each.
@@ -66,16 +71,18 @@ def analyze(config: AnalyzeConfig, *, progress: Progress | None = None, dry_run:
     if config.label and len(config.label) != len(config.sources):
         raise ConfigError(f"--label: {len(config.label)} labels for {len(config.sources)} sources. Give one each.")
     lexes = tuple(lexicons.load(name) for name in dict.fromkeys(config.lexicon))
-    opened, reports = _open_all(config)
+    opened, reports = open_all(config)
     if dry_run:
         return _explain(opened, reports, lexes)
-    pipeline = Pipeline(lexes, Matcher((*lexes, CUES)), config.domain, _token_counter(config.tokenizer))
+    pipeline = Pipeline(lexes, Matcher((*lexes, CUES)), config.domain, _token_counter(config.tokenizer), grading)
     out = Path(config.out) if config.out else default_out(config)
     with writing(out, overwrite=config.overwrite or config.out is None) as folder:
         digest = _fill(folder, config, pipeline, opened, reports, progress)
         summary = summarise(digest, lexes, draws=config.draws, seed=config.seed)
         sources = [dataclasses.asdict(report) for report in reports]
         document = {"schema": SCHEMA_VERSION, "run": str(out), "sources": sources, **summary}
+        if grading:
+            document["grading"] = grading.document()
         write_json(folder / "summary.json", document)
         write_json(folder / "run.json", manifest(config, lexes, reports))
         if config.report:
@@ -97,7 +104,7 @@ def default_out(config: AnalyzeConfig) -> Path:
     return Path("epiverb-runs") / f"{stem}-{hashlib.sha256(settings.encode()).hexdigest()[:8]}"
 
 
-def _open_all(config: AnalyzeConfig) -> tuple[list[Any], list[SourceReport]]:
+def open_all(config: AnalyzeConfig) -> tuple[list[Any], list[SourceReport]]:
     """Each source opened (None where it could not be), beside its report."""
     labels = config.label or (None,) * len(config.sources)
     paths = [(path, label) for source, label in zip(config.sources, labels, strict=True) for path in _expand(source)]
@@ -158,22 +165,24 @@ def _fill(
     # Hashing a file takes as long as reading it, and neither waits for the other.
     with ThreadPoolExecutor(1) as hasher:
         hashes = [hasher.submit(getattr, source, "sha256", None) for source in opened]
-        for part in in_order(finish, enumerate(_raw_batches(config, opened, reports, progress))):
+        for part in in_order(finish, enumerate(raw_batches(config, opened, reports, progress))):
             digest.add(part)
         for report, hashed in zip(reports, hashes, strict=True):
             report.sha256 = hashed.result()
-    if not digest.n_traces:
-        reasons = [
-            f"{r.path}: {r.skipped[0]['reason'] if r.skipped else (r.notes or ['no records'])[0]}"
-            for r in reports
-            if not r.traces
-        ]
-        raise FormatError(f"no trace could be read. {'; '.join(reasons)}")
+    check_any(reports)
     settle(folder)
     return digest
 
 
-def _raw_batches(
+def check_any(reports: list[SourceReport]) -> None:
+    """Raise `FormatError`, with the first reason for each source, where none of them gave a trace."""
+    if any(report.traces for report in reports):
+        return
+    reasons = [f"{r.path}: {r.skipped[0]['reason'] if r.skipped else (r.notes or ['no records'])[0]}" for r in reports]
+    raise FormatError(f"no trace could be read. {'; '.join(reasons)}")
+
+
+def raw_batches(
     config: AnalyzeConfig, opened: list[Any], reports: list[SourceReport], progress: Progress | None
 ) -> Iterator[pl.DataFrame]:
     """The raw frames of all sources in order, counted into `reports` as they pass."""

@@ -77,4 +77,23 @@ def _tables() -> list[dict[str, Any]]:
     return [{"name": name, "about": ", ".join(column.name for column in columns)} for name, columns in TABLES.items()]
 
 
-_LISTINGS = {"lexicons": _lexicons, "formats": _formats, "measures": _measures, "tables": _tables}
+def _problems() -> list[dict[str, Any]]:
+    from epiverb.problems import table
+
+    return table()
+
+
+def _contexts() -> list[dict[str, Any]]:
+    from epiverb.contexts import table
+
+    return list(table())
+
+
+_LISTINGS = {
+    "lexicons": _lexicons,
+    "formats": _formats,
+    "measures": _measures,
+    "tables": _tables,
+    "problems": _problems,
+    "contexts": _contexts,
+}

@@ -56,15 +56,18 @@ class Tables:
 
 @dataclass(frozen=True)
 class Pipeline:
-    """The steps from raw records to tables, with what they need: lexicons, domains, a token counter."""
+    """The steps from raw records to tables, with what they need: lexicons, domains, a token counter, a grader."""
 
     lexicons: tuple[Lexicon, ...]
     matcher: Matcher
     domains: dict[str, str]
     count_tokens: Callable[[pl.Series], pl.Series] | None = None
+    grade: Callable[[pl.DataFrame], pl.DataFrame] | None = None
 
     def __call__(self, raw: pl.DataFrame) -> Tables:
         """The tables of one batch of raw records."""
+        if self.grade is not None:
+            raw = self.grade(raw)
         responses = raw["response"]
         flat = Flat.of(responses)
         frame = raw.with_columns(loops.find(responses, flat)["loop_start"], words.count(responses, flat))
