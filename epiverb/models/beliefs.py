@@ -1,0 +1,193 @@
+"""Log-probabilities of candidate answers behind many prefixes of one trace.
+
+One pass over the trace fills a key-value cache; one more scores all continuations of all prefixes: each token attends to
+the cache up to the end of its own prefix and to its own ancestors, at the position it would have had. That is exact for
+attention that looks back all the way or through a sliding window, and impossible for recurrent layers, whose state of
+earlier tokens is gone; for those there is one pass a prefix and candidate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from epiverb.errors import AlignmentError, EngineError
+from epiverb.models.probe import Ints, Probe
+
+if TYPE_CHECKING:
+    import torch
+
+Array = npt.NDArray[np.float64]
+
+LOGITS_BYTES = 256 << 20
+"""What the logits of one pass may take: 430 positions at a vocabulary of 151,936."""
+MASK_CELLS = 32 << 20
+KINDS = {"full_attention", "sliding_attention"}
+"""Layers whose past can be shared."""
+
+
+@dataclass(frozen=True)
+class Forced:
+    """What the model would answer behind each prefix."""
+
+    logp_N_K: Array
+    """Natural log-probability of each candidate behind the stem, its end included; NaN: the model gave no number."""
+    scored_K: Ints
+    """Tokens in each."""
+    closed_N: Array
+    """Entropy in nats of the next token behind the closing tag (EAT)."""
+    asked_N: Array
+    """Entropy in nats of the first token of the answer."""
+
+
+def force(model: Any, ids_T: Sequence[int], ends_N: Sequence[int], probe: Probe, *, share: bool | None = None) -> Forced:
+    """Log-probabilities of the probe's candidates behind `ids_T[:end]` for each end, with the entropies on the way.
+
+    Args:
+        model: a transformers causal language model in evaluation mode.
+        ends_N: numbers of tokens of the prefixes, each at least one.
+        share: one pass for all; None: where the model allows it (`why_not`).
+
+    Raises:
+        AlignmentError: a prefix that is empty or longer than the tokens.
+        EngineError: the longest prefix with its continuation does not fit into the model, or it cannot be shared.
+    """
+    import torch
+
+    ends = np.asarray(ends_N, dtype=np.int64)
+    if len(ends) and (ends.min() < 1 or ends.max() > len(ids_T)):
+        raise AlignmentError(f"prefixes of {ends.min()} to {ends.max()} tokens in a trace of {len(ids_T)}.")
+    reason = why_not(model)
+    if share and reason:
+        raise EngineError(f"prefixes cannot share one pass: {reason}; leave it to separate passes.")
+    with torch.inference_mode():
+        parts = _shared(model, ids_T, ends, probe) if reason is None and share is not False else None
+        return parts or _separate(model, ids_T, ends, probe)
+
+
+def why_not(model: Any) -> str | None:
+    """Why prefixes cannot share one pass of this model; None: they can."""
+    config = model.config.get_text_config()
+    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    if other := kinds - KINDS:
+        return f"it has layers of kind {', '.join(sorted(other))}, whose past cannot be shared"
+    if "sliding_attention" not in kinds and getattr(config, "sliding_window", None):
+        if getattr(config, "use_sliding_window", True):
+            return "it has a sliding window and does not say in which layers"
+    if config._attn_implementation not in ("eager", "sdpa"):
+        return f"its attention is {config._attn_implementation}, which takes no mask; load it with sdpa or eager"
+    return None
+
+
+def _shared(model: Any, ids_T: Sequence[int], ends: Ints, probe: Probe) -> Forced:
+    import torch
+    from transformers import DynamicCache
+
+    decoder, device = model.get_decoder(), model.device
+    length, tree = int(ends.max(initial=1)), probe.tree
+    cache = DynamicCache()  # without the config, so that sliding layers keep what earlier prefixes need
+    ids = torch.tensor([list(ids_T[:length])], device=device)
+    decoder(input_ids=ids, past_key_values=cache, use_cache=True)
+    outputs = []
+    for part in _parts(ends, len(tree.fed), length, model.config.get_text_config().vocab_size):
+        token = torch.tensor(np.tile(tree.token[tree.fed], len(part)), device=device)[None]
+        place = torch.tensor((part[:, None] + tree.depth[tree.fed]).reshape(1, -1), device=device)
+        mask = _masks(model, part, probe, length, place)
+        found = decoder(
+            input_ids=token, attention_mask=mask, position_ids=place, past_key_values=cache, use_cache=True
+        )
+        cache.crop(-token.shape[1])
+        outputs.append(_read(model, found.last_hidden_state[0], len(part), probe))
+    logp, closed, asked = (np.concatenate(column) for column in zip(*outputs, strict=True))
+    return Forced(logp, probe.scored_K, closed, asked)
+
+
+def _parts(ends: Ints, nodes: int, length: int, vocabulary: int) -> Iterator[Ints]:
+    """Prefixes whose continuations go into one pass: by the memory of logits and mask."""
+    rows = max(1, min(LOGITS_BYTES // (4 * vocabulary), MASK_CELLS // (2 * length), length))
+    step = max(1, rows // nodes)
+    yield from (ends[i : i + step] for i in range(0, len(ends), step))
+
+
+def _masks(model: Any, ends: Ints, probe: Probe, length: int, place: torch.Tensor) -> Any:
+    """What each continuation token attends to: the cache before the end of its prefix, its ancestors, itself."""
+    import torch
+
+    sees = torch.tensor(probe.tree.sees, device=place.device)
+    nodes, blocks = len(sees), len(ends)
+    before = torch.arange(length, device=place.device)
+    cached = (before[None] < torch.tensor(ends, device=place.device)[:, None]).repeat_interleave(nodes, 0)
+    own = torch.block_diag(*[sees] * blocks).bool()
+    allowed = torch.cat([cached, own], 1)
+    masks = {"full_attention": _additive(allowed, model.dtype)}
+    config = model.config.get_text_config()
+    if "sliding_attention" not in (getattr(config, "layer_types", None) or ()):
+        return masks["full_attention"]
+    distance = place[0][:, None] - torch.cat([before, place[0]])[None]
+    masks["sliding_attention"] = _additive(allowed & (distance < config.sliding_window), model.dtype)
+    return masks
+
+
+def _additive(allowed: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    import torch
+
+    mask = torch.zeros(allowed.shape, dtype=dtype, device=allowed.device)
+    return mask.masked_fill_(~allowed, torch.finfo(dtype).min)[None, None]
+
+
+def _read(model: Any, hidden_R_H: torch.Tensor, blocks: int, probe: Probe) -> tuple[Array, Array, Array]:
+    """Log-probabilities (prefix by candidate) and the two entropies, from the states of the fed nodes."""
+    tree = probe.tree
+    place = np.full(len(tree.token), -1)
+    place[tree.fed] = np.arange(len(tree.fed))
+    logp_N_F_V = log_probabilities(model, hidden_R_H).reshape(blocks, len(tree.fed), -1)
+    path = np.array(tree.paths[0])
+    entropies = [_entropy(logp_N_F_V[:, place[path[tokens - 1]]]) if tokens else None for tokens in (probe.closed, probe.asked)]
+    unknown = np.full(blocks, np.nan)
+    scored = []
+    for nodes in tree.paths:
+        behind = np.array(nodes[probe.asked :])
+        steps = logp_N_F_V[:, place[tree.parent[behind]], tree.token[behind]]
+        scored.append(steps.double().sum(1).cpu().numpy())
+    closed, asked = (unknown if entropy is None else entropy for entropy in entropies)
+    return np.stack(scored, 1), closed, asked
+
+
+def _entropy(logp_N_V: torch.Tensor) -> Array:
+    """Entropy in nats of each row."""
+    import torch
+
+    return torch.special.entr(logp_N_V.exp()).sum(-1).double().cpu().numpy()
+
+
+def log_probabilities(model: Any, hidden: torch.Tensor) -> torch.Tensor:
+    """Natural log-probabilities of the next token behind each state, float32."""
+    import torch
+
+    head = model.get_output_embeddings()
+    return torch.log_softmax(head(hidden.to(head.weight.dtype)).float(), -1)
+
+
+def _separate(model: Any, ids_T: Sequence[int], ends: Ints, probe: Probe) -> Forced:
+    """The same by one pass a prefix and candidate."""
+    import torch
+
+    rows: list[list[float]] = []
+    closed, asked = [], []
+    for end in ends:
+        row = []
+        for path in probe.paths:
+            ids = torch.tensor([[*ids_T[:end], *path]], device=model.device)
+            hidden = model.get_decoder()(input_ids=ids, use_cache=False).last_hidden_state[0, end - 1 : -1]
+            logp_T_V = log_probabilities(model, hidden)
+            steps = logp_T_V[range(len(path)), path][probe.asked :]
+            row.append(float(steps.double().sum()))
+        rows.append(row)
+        told = _entropy(logp_T_V)
+        closed.append(told[probe.closed] if probe.closed else np.nan)
+        asked.append(told[probe.asked])
+    return Forced(np.array(rows), probe.scored_K, np.array(closed), np.array(asked))
