@@ -24,7 +24,9 @@ _NOTHING = ("none", "null", "~", "")
 _BOOLS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
 
-def setting(default: Any = dataclasses.MISSING, *, short: str = "", metavar: str = "", positional: bool = False) -> Any:
+def setting(
+    default: Any = dataclasses.MISSING, *, short: str = "", metavar: str = "", positional: bool = False, flag: str = ""
+) -> Any:
     """A dataclass field with what the command line needs to know of it.
 
     Args:
@@ -32,8 +34,9 @@ def setting(default: Any = dataclasses.MISSING, *, short: str = "", metavar: str
         short: a one-letter flag such as `-o`.
         metavar: what stands for the value in `--help`.
         positional: an argument instead of a flag.
+        flag: name of the flag where it is not the field's own (`from` cannot be a field).
     """
-    metadata = {"short": short, "metavar": metavar, "positional": positional}
+    metadata = {"short": short, "metavar": metavar, "positional": positional, "flag": flag}
     if isinstance(default, (list, dict)):
         return dataclasses.field(default_factory=lambda: type(default)(default), metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
@@ -55,6 +58,18 @@ def field_types(cls: Any) -> dict[str, Any]:
     """Field name -> resolved annotation."""
     hints = typing.get_type_hints(cls)
     return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
+
+
+def leaves(cls: Any) -> dict[str, tuple[dataclasses.Field[Any], Any, str]]:
+    """Dotted path -> field, type and documentation of every setting; those of groups (nested dataclasses) in their place."""
+    found = {}
+    docs, hints = field_docs(cls), field_types(cls)
+    for field in dataclasses.fields(cls):
+        if dataclasses.is_dataclass(hints[field.name]):
+            found.update({f"{field.name}.{path}": leaf for path, leaf in leaves(hints[field.name]).items()})
+        else:
+            found[field.name] = (field, hints[field.name], docs.get(field.name, ""))
+    return found
 
 
 def is_list(hint: Any) -> bool:
@@ -157,16 +172,20 @@ def build(cls: type[T], values: dict[str, Any], *, where: str = "") -> T:
 
 
 def load(cls: type[T], *, file: str | None = None, sets: list[str] | None = None, flags: dict[str, Any]) -> T:
-    """A config from defaults < YAML `file` < `sets` (`key=value`, dots for nesting) < `flags` that were given."""
+    """A config from defaults < YAML `file` < `sets` (`key=value`, dots for nesting) < `flags` that were given, by path."""
     values = _read_yaml(file) if file else {}
     for item in sets or []:
         path, sign, text = item.partition("=")
         if not sign:
             raise ConfigError(f"--set {item}: not of the form key=value.")
         _put(values, path.strip().replace("-", "_").split("."), text.strip(), f"--set {item}")
-    hints = field_types(typing.cast(Any, cls))
-    for key, value in flags.items():
-        values[key] = _mapping(value, f"--{key}") if is_dict(hints.get(key)) else value
+    known = leaves(cls)
+    for path, value in flags.items():
+        *groups, key = path.split(".")
+        place = values
+        for group in groups:
+            place = place.setdefault(group, {})
+        place[key] = _mapping(value, f"--{key}") if path in known and is_dict(known[path][1]) else value
     return build(cls, values, where=file or "")
 
 
@@ -213,5 +232,13 @@ def to_yaml(config: Any) -> str:
     """The config as YAML that `load` reads back to the same config."""
     import yaml
 
-    plain = {key: list(value) if isinstance(value, tuple) else value for key, value in to_dict(config).items()}
-    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
+    return yaml.safe_dump(plain(to_dict(config)), sort_keys=False, allow_unicode=True)
+
+
+def plain(value: Any) -> Any:
+    """`value` with lists for tuples and dicts for groups of settings, as YAML and JSON have them."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return plain(dataclasses.asdict(value))
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, (list, tuple)) else value

@@ -42,6 +42,10 @@ class DataError(EpiverbError, ValueError):
     """Tables that do not allow what was asked of them (no common problems, no correctness, ...)."""
 
 
+class StorageError(EpiverbError, OSError):
+    """A run folder that cannot be written: disk full, no permission, another command at work in it."""
+
+
 class MissingExtra(EpiverbError, ImportError):
     """A package that only an optional part of epiverb needs."""
 

@@ -19,8 +19,8 @@ def main() -> None:
         # `epiverb ... | head`: the reader has seen enough. Python would complain again while closing stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
-    except KeyboardInterrupt:
-        _fail("epiverb: stopped.", 130)
+    except KeyboardInterrupt as stop:
+        _fail(f"epiverb: {stop.args[0] if stop.args else 'stopped.'}", 130)
     except OSError as error:
         # Disk full, permission denied, too many files: the machine's word, with the file it concerns.
         _fail(f"epiverb: {error.filename or 'operating system'}: {error.strerror or error}", 2)

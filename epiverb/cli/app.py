@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from epiverb.config import choices, field_docs, field_types, is_bool, is_dict, is_list, load, to_yaml
+from epiverb.config import choices, field_docs, is_bool, is_dict, is_list, leaves, load, plain, to_yaml
 from epiverb.errors import ConfigError, nearest
 from epiverb.registry import resolve
 
@@ -28,6 +28,8 @@ class Command:
     """Called with what the verb returned; gives the dict that --json prints. Empty: the verb returned it."""
     notes: str = ""
     """Called with what the verb returned; gives lines for stderr."""
+    progress: str = "epiverb.cli.terminal:progress"
+    """Context manager that gives the callback for a verb that takes `progress`."""
 
 
 COMMANDS: dict[str, Command] = {
@@ -37,6 +39,28 @@ COMMANDS: dict[str, Command] = {
         "epiverb.cli.summary:print_run",
         "epiverb.verbs.analyze:document",
         "epiverb.cli.summary:run_notes",
+    ),
+    "sample": Command(
+        "epiverb.configs.sample:SampleConfig",
+        "epiverb.verbs.sample:sample",
+        "epiverb.cli.sampling:print_sample",
+        "epiverb.verbs.sample:document",
+        "epiverb.cli.sampling:notes",
+        "epiverb.cli.sampling:progress",
+    ),
+    "eval": Command(
+        "epiverb.configs.sample:EvalConfig",
+        "epiverb.verbs.sample:evaluate",
+        "epiverb.cli.sampling:print_eval",
+        "epiverb.verbs.sample:document",
+        "epiverb.cli.sampling:notes",
+        "epiverb.cli.sampling:progress",
+    ),
+    "sft-data": Command(
+        "epiverb.configs.sample:SftDataConfig",
+        "epiverb.verbs.sft:sft_data",
+        "epiverb.cli.sampling:print_sft",
+        notes="epiverb.cli.sampling:sft_notes",
     ),
     "validate": Command(
         "epiverb.configs.lexicons:ValidateConfig",
@@ -79,6 +103,9 @@ COMMANDS: dict[str, Command] = {
 
 _SHORT = {
     "analyze": "Trace files to markers, trajectories and a report.",
+    "sample": "Responses to problems, with or without a context, graded and analysed.",
+    "eval": "A model on benchmarks, as published.",
+    "sft-data": "Sets for fine-tuning from correct responses.",
     "compare": "What changed from one run to another.",
     "link": "Changes in markers against changes in accuracy.",
     "plan": "How many problems and samples a question needs.",
@@ -134,14 +161,15 @@ def _parameter(field: dataclasses.Field[Any], hint: Any, doc: str) -> inspect.Pa
     """The Typer parameter of one config field. Its default is None, so that a flag not given can be told from one given."""
     kind: Any = list[str] | None if is_list(hint) or is_dict(hint) else str | None
     meta = field.metadata
+    flag = meta["flag"] or field.name.replace("_", "-")
     metavar = meta["metavar"] or "|".join(map(str, choices(hint))) or None
     if meta["positional"]:
         extra: Any = typer.Argument(metavar=metavar, help=doc, show_default=False)
     elif is_bool(hint):
-        kind, flag = bool | None, field.name.replace("_", "-")
+        kind = bool | None
         extra = typer.Option(f"--{flag}/--no-{flag}", help=doc, show_default=False)
     else:
-        names = [f"--{field.name.replace('_', '-')}", *([meta["short"]] if meta["short"] else [])]
+        names = [f"--{flag}", *([meta["short"]] if meta["short"] else [])]
         extra = typer.Option(*names, metavar=metavar, help=doc, show_default=False)
     return inspect.Parameter(
         field.name,
@@ -154,8 +182,9 @@ def _parameter(field: dataclasses.Field[Any], hint: Any, doc: str) -> inspect.Pa
 def _callback(command: Command) -> Callable[..., None]:
     """The function that Typer calls for `command`, with a signature made from its config."""
     cls = resolve(command.config)
-    docs, hints = field_docs(cls), field_types(cls)
-    parameters = [_parameter(field, hints[field.name], docs.get(field.name, "")) for field in dataclasses.fields(cls)]
+    settings = leaves(cls)
+    paths = {path.rpartition(".")[2]: path for path in settings}
+    parameters = [_parameter(*leaf) for leaf in settings.values()]
     for name, (kind, option) in COMMON.items():
         default = False if kind == "bool" else None
         annotation = Annotated[_KINDS[kind], option]
@@ -165,7 +194,7 @@ def _callback(command: Command) -> Callable[..., None]:
 
     def call(**given: Any) -> None:
         common = {name: given.pop(f"_{name}") for name in COMMON}
-        flags = {key: value for key, value in given.items() if value not in (None, [])}
+        flags = {paths[key]: value for key, value in given.items() if value not in (None, [])}
         config = load(cls, file=common["config"], sets=common["set"], flags=flags)
         execute(command, config, **{key: common[key] for key in ("json", "quiet", "dry_run")})
 
@@ -186,9 +215,7 @@ def execute(command: Command, config: Any, *, json: bool, quiet: bool, dry_run: 
         print(to_yaml(config), end="")
         return
     if "progress" in takes:
-        from epiverb.cli.terminal import progress
-
-        with progress("epiverb", quiet=quiet) as options["progress"]:
+        with resolve(command.progress)("epiverb", quiet=quiet) as options["progress"]:
             result = verb(config, **options)
     else:
         result = verb(config, **options)
@@ -224,8 +251,7 @@ def show_config(config: Any) -> dict[str, str]:
         required = default is dataclasses.MISSING
         from yaml import safe_dump
 
-        value = list(default) if isinstance(default, tuple) else default
-        text = f"# {field.name}:\n" if required else safe_dump({field.name: value}, allow_unicode=True)
+        text = f"# {field.name}:\n" if required else safe_dump({field.name: plain(default)}, allow_unicode=True)
         lines.append(f"# {docs.get(field.name, '')}\n{text}")
     return {"command": config.command, "yaml": "".join(lines)}
 

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from epiverb.schema import STATUSES
-from epiverb.stats.estimate import HitCounts, accuracy, lexicon_block, pass_curve
+from epiverb.stats.estimate import HitCounts, accuracy, floats, lexicon_block, pass_curve
 from epiverb.stats.resample import Resampler
 from epiverb.text import words
 
@@ -118,6 +118,7 @@ def _part(
         "accuracy": accuracy(resampler, traces["correct"], finished),
         "pass_at_k": pass_curve(resampler, traces["correct"]),
         "words": {**length.as_dict(), "median": traces["n_words"].median()},
+        "tokens": resampler.mean(floats(traces["n_tokens"])).as_dict(),
         "lexicons": {lex.name: _lexicon(lex, resampler, traces, counts) for lex in lexes},
     }
 
@@ -157,13 +158,18 @@ def _groups(
     by = [name for name in GROUPS if traces[name].n_unique() > 1]
     if "condition" in by and "source" in by and traces["condition"].null_count() == 0:
         by.remove("source")
-    if not by:
-        return []
+    return grouped(traces, counts, lexes, by, **options) if by else []
+
+
+def grouped(
+    traces: pl.DataFrame, counts: pl.DataFrame, lexes: Sequence[Lexicon], by: Sequence[str], *, draws: int, seed: int
+) -> list[dict[str, Any]]:
+    """The summary of each group of traces that agree in the columns `by`, in the order in which they come."""
     groups = []
     for key, part in traces.with_row_index("row").group_by(by, maintain_order=True):
         rows = part.select("row").with_row_index("new")
         own = counts.join(rows, on="row").drop("row").rename({"new": "row"})
-        document = _part(part.drop("row"), own, lexes, **options)
+        document = _part(part.drop("row"), own, lexes, draws=draws, seed=seed)
         for block in document["lexicons"].values():
             for figures in (block, block["robust"]):
                 figures.pop("per_marker")

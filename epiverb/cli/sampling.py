@@ -1,0 +1,196 @@
+"""What `sample`, `eval` and `sft-data` print: progress while they run, then a table worth reading."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.text import Text
+
+from epiverb.cli.summary import _console, _table, interval, number, run_notes
+from epiverb.cli.terminal import printable
+
+Figure = dict[str, Any]
+Progress = Callable[[str, int, "int | None", int], None]
+EVERY = 10.0
+"""Seconds between two lines of progress where there is no terminal."""
+
+
+class Rate:
+    """Tokens a second and time left, from what was drawn since the start; samples of an earlier command count as there."""
+
+    def __init__(self) -> None:
+        self.start = time.monotonic()
+        self.before: int | None = None
+
+    def line(self, stage: str, done: int, total: int | None, tokens: int) -> str:
+        """`solution: 120/800 samples, 950 tokens/s, 0:07:12 left`."""
+        spent = max(time.monotonic() - self.start, 1e-6)
+        if not tokens:
+            self.before, self.start = done, time.monotonic()
+        new = done - (self.before or 0)
+        of = f"/{total:,}" if total else ""
+        left = f", {_clock((total - done) * spent / new)} left" if total and new and total > done else ""
+        return f"{stage}: {done:,}{of} samples, {tokens / spent:,.0f} tokens/s{left}"
+
+
+def _clock(seconds: float) -> str:
+    minutes, second = divmod(int(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}"
+
+
+@contextmanager
+def progress(label: str, *, quiet: bool = False) -> Iterator[Progress]:
+    """A callback that shows progress on stderr: one moving line on a terminal, a line every ten seconds elsewhere."""
+    rate, last = Rate(), 0.0
+    moving = sys.stderr.isatty()
+
+    def update(stage: str, done: int, total: int | None, tokens: int) -> None:
+        nonlocal last
+        line, now = rate.line(stage, done, total, tokens), time.monotonic()
+        if quiet or now - last < (0.2 if moving else EVERY):
+            return
+        last = now
+        print(f"\r\x1b[K{label}: {line}" if moving else f"{label}: {line}", end="" if moving else "\n", file=sys.stderr)
+        sys.stderr.flush()
+
+    try:
+        yield update
+    finally:
+        if moving and last:
+            print("\r\x1b[K", end="", file=sys.stderr)
+
+
+def notes(run: Any) -> list[str]:
+    """What the user should know: sets, skipped problems, contexts that were cut, samples that failed."""
+    if isinstance(run, dict):
+        return [*run["notes"], *(f"{source['path']}: {note}" for source in run["sources"] for note in source["notes"])]
+    lines = run_notes(run)
+    for arm in run.summary["arms"]:
+        if arm["n_trimmed"]:
+            lines.append(
+                f"{arm['condition']}: the context of {arm['n_trimmed']} of {arm['n_problems']} problems was cut to fit "
+                "the window; fewer --max-tokens leave it more room"
+            )
+    return lines
+
+
+def print_sample(run: Any) -> None:
+    """The arms of a run beside each other; for a dry run, what would be asked."""
+    if isinstance(run, dict):
+        return _print_plan(run)
+    _print_table(run, "Arms")
+
+
+def print_eval(run: Any) -> None:
+    """The benchmarks of a run beneath each other."""
+    if isinstance(run, dict):
+        return _print_plan(run)
+    _print_table(run, f"{printable(run.manifest['model'])}")
+
+
+def _print_table(run: Any, title: str) -> None:
+    console, summary = _console(), run.summary
+    console.print(Text(_decoding(run.manifest), "dim"))
+    rows = summary["table"]["rows"]
+    console.print(_outcomes(title, summary["table"]["by"], rows))
+    console.print(_markers(summary["table"]["by"], rows))
+    console.print(Text("Every interval is 95 %, from resampling problems.", "dim"))
+    console.print(f"\nrun     {run.path}")
+    if (run.path / "report.html").is_file():
+        console.print(f"report  {run.path / 'report.html'}")
+
+
+def _decoding(manifest: dict[str, Any]) -> str:
+    shown = ", ".join(f"{key} {value}" for key, value in manifest["decoding"].items() if value not in (None, [], {}))
+    return printable(f"{manifest['model']} ({manifest['published']['family']}): {shown}")
+
+
+def _name(row: Figure, by: list[str]) -> str:
+    return printable(" ".join(str(row[key]) for key in by if row[key] is not None) or "–")
+
+
+def _outcomes(title: str, by: list[str], rows: list[Figure]) -> Any:
+    samples = max((row["n_traces"] // max(row["n_problems"], 1) for row in rows), default=0)
+    head = ("problems", "samples", f"avg@{samples}", "pass@k", "finished", "right given finished", "tokens")
+    table = _table(title, " and ".join(by), *head)
+    for row in rows:
+        passed = row["pass_at_k"][-1] if row["pass_at_k"] else None
+        table.add_row(
+            _name(row, by),
+            f"{row['n_problems']:,}",
+            f"{row['n_traces']:,}" + (f" (+{row['n_failed']} failed)" if row["n_failed"] else ""),
+            interval(row["score"], share=True),
+            f"{interval(passed, share=True)} @{passed['k']}" if passed else "–",
+            interval(row["finished"], share=True),
+            interval(row["given_finished"], share=True),
+            interval(row["tokens"]),
+        )
+    return table
+
+
+def _markers(by: list[str], rows: list[Figure]) -> Any:
+    names = list(rows[0]["markers"]) if rows else []
+    shown = [name for name in names if any(row["markers"][name]["per_trace"]["value"] for row in rows)][:2] or names[:1]
+    head = [f"{name} {what}" for name in shown for what in ("per response", "per 1,000 tokens")]
+    table = _table("\nEpistemic markers", " and ".join(by), *head)
+    for row in rows:
+        figures = [row["markers"][name][key] for name in shown for key in ("per_trace", "per_1k_tokens")]
+        table.add_row(_name(row, by), *(interval(figure) for figure in figures))
+    return table
+
+
+def _print_plan(plan: dict[str, Any]) -> None:
+    from epiverb.config import plain
+
+    console = _console()
+    import yaml
+
+    console.print(printable(yaml.safe_dump(plain(plan["config"]), sort_keys=False, allow_unicode=True)).rstrip())
+    shown = ", ".join(f"{key} {value}" for key, value in plan["decoding"].items() if value not in (None, [], ""))
+    console.print(f"\ndecoding   {printable(shown)}")
+    console.print(f"published  {plan['published']['family']} ({plan['published']['source']})")
+    console.print(f"window     {plan['window'] or 'not known'}")
+    total = "not known before sampling" if plan["n_requests"] is None else f"{plan['n_requests']:,}"
+    console.print(f"requests   {total}, {plan['decoding']['n']} samples each")
+    console.print(f"out        {printable(plan['out'])}")
+    for arm in plan["arms"]:
+        count = "–" if arm["n_requests"] is None else f"{arm['n_requests']:,}"
+        skipped = f"; {arm['n_skipped']} skipped: {arm['reason']}" if arm["n_skipped"] and arm.get("reason") else ""
+        console.print(Text(f"\n{arm['condition']}: {count} requests{printable(skipped)}", "bold"))
+        if arm["prompt"] is not None:
+            tokens = number(arm["prompt_tokens"])
+            console.print(f"prompt of {printable(arm['problem'])}, {tokens} tokens:\n{printable(arm['prompt'])}")
+
+
+def sft_notes(manifest: Figure) -> list[str]:
+    """What was left out, and sets that are empty."""
+    lines = []
+    for side, counts in manifest["excluded"].items():
+        told = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in counts.items() if count)
+        if told:
+            lines.append(f"{side}: left out {told}")
+    for arm, sets in manifest["arms"].items():
+        if not sets["unguided"]["n"]:
+            lines.append(f"{arm}: empty; no two responses differ by at most {manifest['caliper']:.0%} in length")
+    return lines
+
+
+def print_sft(manifest: Figure) -> None:
+    """The sets with their tokens and markers."""
+    console = _console()
+    names = list(manifest["lexicons"])
+    head = ["responses", "problems", "tokens", "mean", *(f"{name} per 1,000 tokens" for name in names)]
+    arms = ", ".join(f"{side} {name}" for side, name in manifest["conditions"].items())
+    table = _table(f"Sets for fine-tuning ({printable(arms)})", "set", *head)
+    for arm, sets in manifest["arms"].items():
+        for side, row in sets.items():
+            markers = (number(row["markers"][name]["per_1k_tokens"]) for name in names)
+            sizes = (f"{row['n']:,}", f"{row['n_problems']:,}", f"{row['tokens']:,}", number(row["mean_tokens"]))
+            table.add_row(f"{arm} {side}", *sizes, *markers)
+    console.print(table)
+    console.print(f"\nsets  {printable(manifest['out'])}")

@@ -1,0 +1,83 @@
+"""A session: the engine at work on a job's arms, whatever their order, and what a stop leaves behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from epiverb.errors import EngineError, EpiverbError, GradingError, StorageError
+from epiverb.verbs.sampling.arms import Arm, Placed, Room, room_of
+from epiverb.verbs.sampling.draw import Tally, draw
+from epiverb.verbs.sampling.job import Job, arm_seed
+from epiverb.verbs.sampling.material import COLUMNS, materials
+
+if TYPE_CHECKING:
+    from epiverb.models.base import Engine, Sampling
+    from epiverb.verbs.sampling.store import Store
+
+
+@dataclass
+class Session:
+    """One command's work on an unfinished run."""
+
+    job: Job
+    store: Store
+    engine: Engine
+    tally: Tally
+    earlier: pl.DataFrame
+    """Traces of the runs that were given with --from, in `COLUMNS`."""
+    arms: list[Arm] = field(default_factory=list)
+    """Those drawn so far."""
+
+    def __post_init__(self) -> None:
+        self.sampling: Sampling = self.job.fitted(self.engine.window)
+        self.room: Room = room_of(self.engine, self.sampling.max_tokens, self.job.thinking)
+
+    def known(self) -> pl.DataFrame:
+        """Everything that may serve as material: earlier runs, then the arms of this one in their order."""
+        rows = self.store.drawn().select(COLUMNS).collect()
+        mine = [
+            rows.filter(pl.col("condition") == arm.condition).sort("sample", maintain_order=True) for arm in self.arms
+        ]
+        return pl.concat([self.earlier, *mine])
+
+    def run(self, condition: str, spec: str, problems: Sequence[Placed], *, n: int | None = None) -> Arm:
+        """The arm of one context over some problems, drawn."""
+        from epiverb.contexts import parse
+
+        arm = Arm(condition, parse(spec))
+        told = materials(problems, self.known(), self.job.config.seed) if arm.context.needs else {}
+        arm.build(problems, told, self.room)
+        sampling = replace(self.sampling, n=n or self.sampling.n, seed=arm_seed(self.job.config.seed, condition))
+        self.tally.wanted(-len(arm.skipped) * sampling.n)
+        self.arms.append(arm)
+        try:
+            draw(self.store, self.engine, arm, sampling, self.job.thinking, self.job.config.lenient, self.tally)
+        finally:
+            self.store.remember(self.engine)
+        return arm
+
+
+@contextmanager
+def told(store: Store, tally: Tally) -> Iterator[None]:
+    """Say of whatever ends the block early how much is kept, and that the same command goes on."""
+
+    def kept() -> str:
+        there = store.scan().select(pl.len()).collect().item()
+        of = f" of {tally.total:,}" if tally.total else ""
+        return f"{there:,}{of} samples are kept in {store.out}; the same command continues."
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"stopped: {kept()}") from None
+    except (EngineError, StorageError, GradingError) as error:
+        raise type(error)(f"{str(error).rstrip('.')}. {kept()}") from error
+    except EpiverbError:
+        raise
+    except OSError as error:
+        raise StorageError(f"{error.filename or store.out}: {error.strerror or error}. {kept()}") from error
