@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from epiverb.measures.base import Column
@@ -175,8 +177,8 @@ VALUES: tuple[BeliefMeasure, ...] = (
                   needs=("beliefs", "gold")),
     *(BeliefMeasure(f"eat-stop/{delta:g}", "share of the thinking's tokens", "stops later",
                     f"What is read before the variance of EAT falls below {delta:g}; 1: it never does.",
-                    lambda b, delta=delta: _stop_share(b, delta), needs=("eat",)) for delta in DELTAS),
+                    partial(_stop_share, delta=delta), needs=("eat",)) for delta in DELTAS),
     *(BeliefMeasure(f"eat-stop-right/{delta:g}", "0 or 1", "right where it stops",
                     f"Whether the likeliest answer is right where EAT stops at {delta:g}.",
-                    lambda b, delta=delta: _stop_right(b, delta), needs=("eat", "gold")) for delta in DELTAS),
+                    partial(_stop_right, delta=delta), needs=("eat", "gold")) for delta in DELTAS),
 )  # fmt: skip

@@ -11,9 +11,10 @@ engine by sampling answers, or a toy whose posterior is known.
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -116,14 +117,19 @@ def changes(beliefs: Beliefs, window: int = WINDOW) -> tuple[Ints, Ints, Mask]:
         changed[n] |= leader[n + ahead] != leader[n - 1]
     free = np.flatnonzero(~beliefs.marked_N[: steps + 1])[1:].tolist()  # entry 0 is no sentence
     pairs = []
-    for n in np.flatnonzero(beliefs.marked_N[: steps + 1]):
+    for n in np.flatnonzero(beliefs.marked_N[: steps + 1]).tolist():
         if not free:
             break
-        nearest = min(free, key=lambda other: (abs(other - n), other))
-        free.remove(nearest)
-        pairs.append((int(n), nearest))
+        right = bisect(free, n)
+        near = free[max(right - 1, 0) : right + 1]
+        free.remove(nearest := min(near, key=partial(_distance, n)))
+        pairs.append((n, nearest))
     told = np.array(pairs, dtype=np.int64).reshape(-1, 2)
     return told[:, 0], told[:, 1], changed
+
+
+def _distance(here: int, there: int) -> tuple[int, int]:
+    return abs(there - here), there
 
 
 def eat_stop(eat: Column, *, alpha: float = 0.2, delta: float = 1e-4, warm: int = 25) -> int | None:

@@ -55,9 +55,7 @@ def boundaries(traces: pl.DataFrame, unit: str = "sentence", most: int | None = 
         most: places of a trace besides the first; a longer one is thinned out evenly, its last place kept.
     """
     inside = traces.select(
-        pl.col("response").str.slice(
-            pl.col("thinking_start"), pl.col("thinking_end") - pl.col("thinking_start")
-        )
+        pl.col("response").str.slice(pl.col("thinking_start"), pl.col("thinking_end") - pl.col("thinking_start"))
     ).to_series()
     if unit == "sentence":
         found = sentences.find(inside.fill_null(""))
@@ -68,7 +66,8 @@ def boundaries(traces: pl.DataFrame, unit: str = "sentence", most: int | None = 
         parts = {row: _steps(text) for row, text in enumerate(inside) if text is not None}
     offsets = traces["thinking_start"].to_list()
     return [
-        NO_THINKING if offset is None else _places(parts.get(row, []), offset, most) for row, offset in enumerate(offsets)
+        NO_THINKING if offset is None else _places(parts.get(row, []), offset, most)
+        for row, offset in enumerate(offsets)
     ]
 
 

@@ -144,9 +144,15 @@ CONSISTENCY: tuple[SampleMeasure, ...] = (
         _entropy,
     ),
     SampleMeasure(
-        "meanings", "answers", "the samples mean more different things", "Different answers among the samples.", _meanings
+        "meanings",
+        "answers",
+        "the samples mean more different things",
+        "Different answers among the samples.",
+        _meanings,
     ),
-    SampleMeasure("answered", "share of samples", "more samples end in an answer", "Samples with an answer.", _answered),
+    SampleMeasure(
+        "answered", "share of samples", "more samples end in an answer", "Samples with an answer.", _answered
+    ),
     SampleMeasure(
         "majority-right",
         "0 to 1",

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from epiverb.errors import AlignmentError, EngineError
+from epiverb.models.heads import Row, Split, Whole
 from epiverb.models.probe import Ints, Probe
 
 if TYPE_CHECKING:
@@ -44,11 +45,13 @@ class Forced:
     """Entropy in nats of the first token of the answer."""
 
 
-def force(model: Any, ids_T: Sequence[int], ends_N: Sequence[int], probe: Probe, *, share: bool | None = None) -> Forced:
+def force(
+    parts: Split | Whole, ids_T: Sequence[int], ends_N: Sequence[int], probe: Probe, *, share: bool | None = None
+) -> Forced:
     """Log-probabilities of the probe's candidates behind `ids_T[:end]` for each end, with the entropies on the way.
 
     Args:
-        model: a transformers causal language model in evaluation mode.
+        parts: a transformers causal language model in evaluation mode, by `heads.take_apart`.
         ends_N: numbers of tokens of the prefixes, each at least one.
         share: one pass for all; None: where the model allows it (`why_not`).
 
@@ -61,47 +64,47 @@ def force(model: Any, ids_T: Sequence[int], ends_N: Sequence[int], probe: Probe,
     ends = np.asarray(ends_N, dtype=np.int64)
     if len(ends) and (ends.min() < 1 or ends.max() > len(ids_T)):
         raise AlignmentError(f"prefixes of {ends.min()} to {ends.max()} tokens in a trace of {len(ids_T)}.")
-    reason = why_not(model)
+    reason = why_not(parts)
     if share and reason:
         raise EngineError(f"prefixes cannot share one pass: {reason}; leave it to separate passes.")
+    shared = reason is None and share is not False
     with torch.inference_mode():
-        parts = _shared(model, ids_T, ends, probe) if reason is None and share is not False else None
-        return parts or _separate(model, ids_T, ends, probe)
+        return (_shared if shared else _separate)(parts, ids_T, ends, probe)
 
 
-def why_not(model: Any) -> str | None:
+def why_not(parts: Split | Whole) -> str | None:
     """Why prefixes cannot share one pass of this model; None: they can."""
-    config = model.config.get_text_config()
+    if isinstance(parts, Whole):
+        return f"the model does not come apart into a body and a head ({parts.how})"
+    config = parts.model.config.get_text_config()
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
     if other := kinds - KINDS:
         return f"it has layers of kind {', '.join(sorted(other))}, whose past cannot be shared"
-    if "sliding_attention" not in kinds and getattr(config, "sliding_window", None):
-        if getattr(config, "use_sliding_window", True):
-            return "it has a sliding window and does not say in which layers"
+    window = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
+    if window and "sliding_attention" not in kinds:
+        return "it has a sliding window and does not say in which layers"
     if config._attn_implementation not in ("eager", "sdpa"):
         return f"its attention is {config._attn_implementation}, which takes no mask; load it with sdpa or eager"
     return None
 
 
-def _shared(model: Any, ids_T: Sequence[int], ends: Ints, probe: Probe) -> Forced:
+def _shared(parts: Any, ids_T: Sequence[int], ends: Ints, probe: Probe) -> Forced:
     import torch
     from transformers import DynamicCache
 
-    decoder, device = model.get_decoder(), model.device
-    length, tree = int(ends.max(initial=1)), probe.tree
+    device, tree, length = parts.model.device, probe.tree, int(ends.max(initial=1))
     cache = DynamicCache()  # without the config, so that sliding layers keep what earlier prefixes need
-    ids = torch.tensor([list(ids_T[:length])], device=device)
-    decoder(input_ids=ids, past_key_values=cache, use_cache=True)
+    parts.hidden(torch.tensor([list(ids_T[:length])], device=device), cache)
     outputs = []
-    for part in _parts(ends, len(tree.fed), length, model.config.get_text_config().vocab_size):
+    for part in _parts(ends, len(tree.fed), length, parts.vocabulary):
         token = torch.tensor(np.tile(tree.token[tree.fed], len(part)), device=device)[None]
         place = torch.tensor((part[:, None] + tree.depth[tree.fed]).reshape(1, -1), device=device)
-        mask = _masks(model, part, probe, length, place)
-        found = decoder(
+        mask = _masks(parts.model, part, probe, length, place)
+        found = parts.body(
             input_ids=token, attention_mask=mask, position_ids=place, past_key_values=cache, use_cache=True
         )
         cache.crop(-token.shape[1])
-        outputs.append(_read(model, found.last_hidden_state[0], len(part), probe))
+        outputs.append(_read(parts, found.last_hidden_state[0], len(part), probe))
     logp, closed, asked = (np.concatenate(column) for column in zip(*outputs, strict=True))
     return Forced(logp, probe.scored_K, closed, asked)
 
@@ -139,14 +142,16 @@ def _additive(allowed: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     return mask.masked_fill_(~allowed, torch.finfo(dtype).min)[None, None]
 
 
-def _read(model: Any, hidden_R_H: torch.Tensor, blocks: int, probe: Probe) -> tuple[Array, Array, Array]:
+def _read(parts: Split, hidden_R_H: torch.Tensor, blocks: int, probe: Probe) -> tuple[Array, Array, Array]:
     """Log-probabilities (prefix by candidate) and the two entropies, from the states of the fed nodes."""
     tree = probe.tree
     place = np.full(len(tree.token), -1)
     place[tree.fed] = np.arange(len(tree.fed))
-    logp_N_F_V = log_probabilities(model, hidden_R_H).reshape(blocks, len(tree.fed), -1)
+    logp_N_F_V = log_softmax(parts.head(hidden_R_H)).reshape(blocks, len(tree.fed), -1)
     path = np.array(tree.paths[0])
-    entropies = [_entropy(logp_N_F_V[:, place[path[tokens - 1]]]) if tokens else None for tokens in (probe.closed, probe.asked)]
+    entropies = [
+        _entropy(logp_N_F_V[:, place[path[tokens - 1]]]) if tokens else None for tokens in (probe.closed, probe.asked)
+    ]
     unknown = np.full(blocks, np.nan)
     scored = []
     for nodes in tree.paths:
@@ -164,26 +169,21 @@ def _entropy(logp_N_V: torch.Tensor) -> Array:
     return torch.special.entr(logp_N_V.exp()).sum(-1).double().cpu().numpy()
 
 
-def log_probabilities(model: Any, hidden: torch.Tensor) -> torch.Tensor:
-    """Natural log-probabilities of the next token behind each state, float32."""
-    import torch
-
-    head = model.get_output_embeddings()
-    return torch.log_softmax(head(hidden.to(head.weight.dtype)).float(), -1)
+def log_softmax(logits: torch.Tensor) -> torch.Tensor:
+    """Natural log-probabilities, float32."""
+    return logits.float().log_softmax(-1)
 
 
-def _separate(model: Any, ids_T: Sequence[int], ends: Ints, probe: Probe) -> Forced:
+def _separate(parts: Split | Whole, ids_T: Sequence[int], ends: Ints, probe: Probe) -> Forced:
     """The same by one pass a prefix and candidate."""
-    import torch
-
     rows: list[list[float]] = []
     closed, asked = [], []
     for end in ends:
         row = []
         for path in probe.paths:
-            ids = torch.tensor([[*ids_T[:end], *path]], device=model.device)
-            hidden = model.get_decoder()(input_ids=ids, use_cache=False).last_hidden_state[0, end - 1 : -1]
-            logp_T_V = log_probabilities(model, hidden)
+            row_of = Row(tuple(ids_T[:end]), path)
+            parts.prepare([row_of])
+            logp_T_V = log_softmax(parts.logits([(row_of, 0, len(path))]))
             steps = logp_T_V[range(len(path)), path][probe.asked :]
             row.append(float(steps.double().sum()))
         rows.append(row)

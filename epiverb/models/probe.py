@@ -38,7 +38,9 @@ class Probe:
             DataError: no candidates, or two that encode alike.
         """
         if not candidates:
-            raise DataError("no candidate answers: no sample of the problem has an answer that can be read, nor a gold.")
+            raise DataError(
+                "no candidate answers: no sample of the problem has an answer that can be read, nor a gold."
+            )
         head = _ids(tokenizer, stem.lead + closing)
         tails = [_ids(tokenizer, stem.text + candidate + stem.end) for candidate in candidates]
         if len({tuple(tail) for tail in tails}) < len(tails):

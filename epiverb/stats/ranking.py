@@ -1,7 +1,8 @@
 """How well a score ranks right traces above wrong ones: AUROC, risk over coverage, rejection; weighted, ties averaged.
 
-Weights are how often each trace is there, whole numbers, one row a bootstrap draw, so that every figure here is a function of weights on
-problems (see `bootstrap.resample`). Where scores tie, every order of them is as likely: a curve is that expected of them.
+Weights are how often each trace is there, whole numbers, one row a bootstrap draw, so that every figure here is a function
+of weights on problems (see `bootstrap.resample`). Where scores tie, every order of them is as likely: a curve is that
+expected of them.
 """
 
 from __future__ import annotations

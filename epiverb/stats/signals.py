@@ -43,9 +43,7 @@ class Labelled:
 
     def take(self, keep: np.ndarray) -> Labelled:
         """Only some of them."""
-        return Labelled(
-            self.score[keep], self.correct[keep], self.problem[keep], self.n_problems, self.finished[keep]
-        )
+        return Labelled(self.score[keep], self.correct[keep], self.problem[keep], self.n_problems, self.finished[keep])
 
 
 def signals(frame: pl.DataFrame, names: list[str], *, seed: int = 0, n_draws: int = N_DRAWS) -> dict[str, Any]:
@@ -59,7 +57,8 @@ def signals(frame: pl.DataFrame, names: list[str], *, seed: int = 0, n_draws: in
     """
     known, notes = _graded(frame)
     base = _labels(known)
-    rows, left_out = [], []
+    rows: list[dict[str, Any]] = []
+    left_out: list[dict[str, str]] = []
     for name in names:
         score = known[name].cast(float).fill_null(np.nan).to_numpy()
         labelled = Labelled(score, *base).take(np.isfinite(score))
@@ -67,9 +66,14 @@ def signals(frame: pl.DataFrame, names: list[str], *, seed: int = 0, n_draws: in
             left_out.append({"name": name, "reason": reason})
         else:
             rows.append({"name": name, "n_missing": int((~np.isfinite(score)).sum())} | judge(labelled, seed, n_draws))
-    rows.sort(key=lambda row: -abs((row["within"]["value"] if row["within"]["value"] is not None else 0.5) - 0.5))
+    rows.sort(key=lambda row: -_strength(row))
     told = {"n_traces": len(known), "n_problems": base[2], "accuracy": float(base[0].mean()), "n_signals": len(rows)}
     return told | {"rows": rows, "left_out": left_out, "warnings": notes + _warnings(rows)}
+
+
+def _strength(row: dict[str, Any]) -> float:
+    value = row["within"]["value"]
+    return 0.0 if value is None else abs(value - 0.5)
 
 
 def _graded(frame: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
@@ -80,7 +84,9 @@ def _graded(frame: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
     if lost := len(frame) - len(known):
         notes.append(f"signals: {lost} of {len(frame)} traces without a known problem or correctness are left out.")
     if not len(known):
-        raise DataError("signals: no trace is graded. Grade them first: epiverb grade RUN --gold-from SET|FILE --out DIR")
+        raise DataError(
+            "signals: no trace is graded. Grade them first: epiverb grade RUN --gold-from SET|FILE --out DIR"
+        )
     if known["correct"].n_unique() < 2:
         word = "right" if known["correct"][0] else "wrong"
         raise DataError(f"signals: all {len(known)} graded traces are {word}, so that no signal can tell them apart.")
@@ -159,7 +165,9 @@ def _learnt(labelled: Labelled, fold: np.ndarray) -> tuple[Array, int, Array]:
     signs = []
     for one in np.unique(fold):
         out, rest = fold == one, labelled.take(fold != one)
-        area = rates(Ranked.of(rest.score, rest.correct), np.ones((1, len(rest.score))))[0, 0] if len(rest.score) else 0.5
+        area = (
+            rates(Ranked.of(rest.score, rest.correct), np.ones((1, len(rest.score))))[0, 0] if len(rest.score) else 0.5
+        )
         sign = -1.0 if area < 0.5 else 1.0  # a part without right or wrong traces tells nothing, and leaves it as it is
         signs.append(sign)
         signed[out] = sign * labelled.score[out]
@@ -190,7 +198,7 @@ def _by_problem(labelled: Labelled, probability: Array, problem: np.ndarray, cou
     """Sums over each problem: correctness less probability by bin (P, bins), and its squares (P,)."""
     gap = labelled.correct - probability
     cells = np.bincount(problem * BINS + _bins(probability), gap, count * BINS)
-    return cells.reshape(count, BINS), np.bincount(problem, gap**2, count)
+    return cells.reshape(count, BINS).astype(np.float64), np.bincount(problem, gap**2, count).astype(np.float64)
 
 
 def _warnings(rows: list[dict[str, Any]]) -> list[str]:
