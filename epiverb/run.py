@@ -62,14 +62,21 @@ class Run:
 
     Args:
         path: the run folder. Raises `DataError` where it holds no `run.json`.
+        condition: only the traces of this arm; the summary stays that of the whole run.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, condition: str | None = None) -> None:
         self.path = Path(path)
+        self.condition = condition
         if not (self.path / "run.json").is_file():
             raise DataError(
-                f"{self.path}: not a run folder (no run.json). Make one with: epiverb analyze FILE --out DIR"
+                f"{self.path}: not a run folder (no run.json). {self._hint()}"
             )
+
+    def _hint(self) -> str:
+        if (self.path / "sampling.json").is_file():
+            return "Its sampling is not finished; the command that began it continues it."
+        return "Make one with: epiverb analyze FILE --out DIR"
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
@@ -89,7 +96,17 @@ class Run:
             raise DataError(f"no table {table!r}; a run has {', '.join(TABLES)}.")
         path = self.path / f"{table}.parquet"  # a file, or a folder of parts
         parts = [path] if path.is_file() else sorted(path.glob("*.parquet"))
-        return pl.scan_parquet(parts, glob=False) if parts else pl.LazyFrame(schema=polars_schema(table))
+        rows = pl.scan_parquet(parts, glob=False) if parts else pl.LazyFrame(schema=polars_schema(table))
+        if self.condition is None:
+            return rows
+        if table == "traces":
+            return rows.filter(pl.col("condition") == self.condition)
+        return rows.join(self.scan("traces").select("trace_id"), on="trace_id", how="semi")
+
+    @cached_property
+    def conditions(self) -> list[str | None]:
+        """The arms of the run, in the order in which they stand."""
+        return self.scan("traces").select("condition").unique(maintain_order=True).collect()["condition"].to_list()
 
     @cached_property
     def traces(self) -> pandas.DataFrame:

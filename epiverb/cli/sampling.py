@@ -46,8 +46,8 @@ def _clock(seconds: float) -> str:
 @contextmanager
 def progress(label: str, *, quiet: bool = False) -> Iterator[Progress]:
     """A callback that shows progress on stderr: one moving line on a terminal, a line every ten seconds elsewhere."""
-    rate, last = Rate(), 0.0
-    moving = sys.stderr.isatty()
+    rate, moving = Rate(), sys.stderr.isatty()
+    last = 0.0 if moving else time.monotonic()
 
     def update(stage: str, done: int, total: int | None, tokens: int) -> None:
         nonlocal last
@@ -61,7 +61,7 @@ def progress(label: str, *, quiet: bool = False) -> Iterator[Progress]:
     try:
         yield update
     finally:
-        if moving and last:
+        if moving and last and not quiet:
             print("\r\x1b[K", end="", file=sys.stderr)
 
 
@@ -80,29 +80,64 @@ def notes(run: Any) -> list[str]:
 
 
 def print_sample(run: Any) -> None:
-    """The arms of a run beside each other; for a dry run, what would be asked."""
+    """The arms of a run beneath each other; for a dry run, what would be asked."""
     if isinstance(run, dict):
         return _print_plan(run)
-    _print_table(run, "Arms")
+    _print_table(run)
+    if "recovery" in run.summary:
+        _console().print(_recovery(run.summary["recovery"]))
+    _print_end(run)
 
 
 def print_eval(run: Any) -> None:
-    """The benchmarks of a run beneath each other."""
+    """The benchmarks of a run beneath each other; for a dry run, what would be asked."""
     if isinstance(run, dict):
         return _print_plan(run)
-    _print_table(run, f"{printable(run.manifest['model'])}")
+    _print_table(run, passes=True)
+    _print_end(run)
 
 
-def _print_table(run: Any, title: str) -> None:
-    console, summary = _console(), run.summary
+def _print_table(run: Any, *, passes: bool = False) -> None:
+    """One table: what was right and finished, how long it was, and the markers in it."""
+    console, by, rows = _console(), run.summary["table"]["by"], run.summary["table"]["rows"]
     console.print(Text(_decoding(run.manifest), "dim"))
-    rows = summary["table"]["rows"]
-    console.print(_outcomes(title, summary["table"]["by"], rows))
-    console.print(_markers(summary["table"]["by"], rows))
-    console.print(Text("Every interval is 95 %, from resampling problems.", "dim"))
-    console.print(f"\nrun     {run.path}")
-    if (run.path / "report.html").is_file():
-        console.print(f"report  {run.path / 'report.html'}")
+    samples = max((row["n_traces"] // max(row["n_problems"], 1) for row in rows), default=0)
+    lexicons = _lexicons(rows)
+    head = ["problems", f"avg@{samples}" if passes else "score"]
+    head += [f"pass@{_passed(rows)}"] if passes else []
+    head += ["finished", "given finished", "tokens"]
+    head += [f"{name}\n{unit}" for name in lexicons for unit in ("a response", "per 1k tokens")]
+    table = _table("", " and ".join(by), *head)
+    for row in rows:
+        failed = f"\n{row['n_failed']} failed" if row["n_failed"] else ""
+        shares = [row["score"], *([row["pass_at_k"][-1] if row["pass_at_k"] else None] if passes else [])]
+        shares += [row["finished"], row["given_finished"]]
+        cells = [_cell(figure, share=True) for figure in shares] + [_cell(row["tokens"])]
+        cells += [_cell(row["markers"][name][key]) for name in lexicons for key in ("per_trace", "per_1k_tokens")]
+        table.add_row(_name(row, by), f"{row['n_problems']:,}\n× {row['n_traces'] / row['n_problems']:.3g}{failed}", *cells)
+    console.print(table)
+    console.print(Text("Intervals are 95 %, from resampling problems; tokens and markers are means a response.", "dim"))
+
+
+def _cell(figure: Figure | None, *, share: bool = False) -> str:
+    """The figure, and its interval beneath it."""
+    return interval(figure, share=share).replace(" [", "\n[", 1)
+
+
+def _lexicons(rows: list[Figure]) -> list[str]:
+    """The two lists that are shown: the paper's and our own, where they were matched, else the first two with hits."""
+    names = list(rows[0]["markers"]) if rows else []
+    usual = [name for name in ("kim2026", "epiverb-en") if name in names]
+    found = [name for name in names if any(row["markers"][name]["per_trace"]["value"] for row in rows)]
+    return usual or found[:2] or names[:1]
+
+
+def _passed(rows: list[Figure]) -> int:
+    return max((row["pass_at_k"][-1]["k"] for row in rows if row["pass_at_k"]), default=0)
+
+
+def _name(row: Figure, by: list[str]) -> str:
+    return printable(" ".join(str(row[key]) for key in by if row[key] is not None) or "–")
 
 
 def _decoding(manifest: dict[str, Any]) -> str:
@@ -110,38 +145,20 @@ def _decoding(manifest: dict[str, Any]) -> str:
     return printable(f"{manifest['model']} ({manifest['published']['family']}): {shown}")
 
 
-def _name(row: Figure, by: list[str]) -> str:
-    return printable(" ".join(str(row[key]) for key in by if row[key] is not None) or "–")
-
-
-def _outcomes(title: str, by: list[str], rows: list[Figure]) -> Any:
-    samples = max((row["n_traces"] // max(row["n_problems"], 1) for row in rows), default=0)
-    head = ("problems", "samples", f"avg@{samples}", "pass@k", "finished", "right given finished", "tokens")
-    table = _table(title, " and ".join(by), *head)
-    for row in rows:
-        passed = row["pass_at_k"][-1] if row["pass_at_k"] else None
-        table.add_row(
-            _name(row, by),
-            f"{row['n_problems']:,}",
-            f"{row['n_traces']:,}" + (f" (+{row['n_failed']} failed)" if row["n_failed"] else ""),
-            interval(row["score"], share=True),
-            f"{interval(passed, share=True)} @{passed['k']}" if passed else "–",
-            interval(row["finished"], share=True),
-            interval(row["given_finished"], share=True),
-            interval(row["tokens"]),
-        )
+def _recovery(recovery: Figure) -> Any:
+    table = _table("\nWrong responses that came out right", "cut at", "phrase", "traces", "mean", "any")
+    table.columns[1].justify = "left"
+    for row in recovery["rows"]:
+        rates = (interval(row[key], share=True) for key in ("mean", "any"))
+        table.add_row(number(row["fraction"], share=True), printable(row["phrase"]), f"{row['n_traces']:,}", *rates)
     return table
 
 
-def _markers(by: list[str], rows: list[Figure]) -> Any:
-    names = list(rows[0]["markers"]) if rows else []
-    shown = [name for name in names if any(row["markers"][name]["per_trace"]["value"] for row in rows)][:2] or names[:1]
-    head = [f"{name} {what}" for name in shown for what in ("per response", "per 1,000 tokens")]
-    table = _table("\nEpistemic markers", " and ".join(by), *head)
-    for row in rows:
-        figures = [row["markers"][name][key] for name in shown for key in ("per_trace", "per_1k_tokens")]
-        table.add_row(_name(row, by), *(interval(figure) for figure in figures))
-    return table
+def _print_end(run: Any) -> None:
+    console = _console()
+    console.print(f"\nrun     {printable(str(run.path))}")
+    if (run.path / "report.html").is_file():
+        console.print(f"report  {printable(str(run.path / 'report.html'))}")
 
 
 def _print_plan(plan: dict[str, Any]) -> None:

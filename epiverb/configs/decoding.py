@@ -36,3 +36,29 @@ class EngineChoice:
     """hf (transformers), vllm, server (any OpenAI-compatible endpoint) or replay (recorded outputs)."""
     engine_option: dict[str, str] = setting({}, metavar="KEY=VALUE")
     """Options of the engine, such as device=cuda, dtype=bfloat16, batch_size=32 or base_url=http://localhost:8000/v1."""
+
+
+@dataclass(frozen=True)
+class Intervention:
+    """What is done to the model while it decodes. Nothing, unless asked for; each is written into the run."""
+
+    ban: str | None = setting(None, metavar="LEXICON")
+    """Make a lexicon's epistemic markers impossible."""
+    penalise: str | None = setting(None, metavar="LEXICON")
+    """Make a lexicon's epistemic markers rarer, by --amount."""
+    boost: str | None = setting(None, metavar="LEXICON")
+    """Make a lexicon's epistemic markers likelier, by --amount."""
+    amount: float | None = setting(None, metavar="NATS")
+    """What is taken from or added to a marker's logit; 1 to 5 is mild."""
+    control: bool = setting(False)
+    """Steer other words instead, as frequent as the markers in --reference; beside --insert, put in neutral phrases too."""
+    reference: str | None = setting(None, metavar="RUN|FILE")
+    """Traces whose word frequencies the control matches. Default: those of --from."""
+    insert: tuple[str, ...] = setting((), metavar="PHRASE")
+    """Cut wrong responses of --from and continue them behind this phrase (a name such as wait-check, or text)."""
+    at: tuple[float, ...] = setting((0.5,), metavar="SHARE")
+    """Where to cut, as a share of the response's tokens, each time one."""
+    stop_thinking: int | None = setting(None, metavar="N")
+    """Close a thinking that is still open after N tokens. With --engine hf."""
+    force_thinking: int | None = setting(None, metavar="N")
+    """Turn the first N ends of the thinking into Wait (budget forcing). With --engine hf."""

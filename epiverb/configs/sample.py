@@ -7,7 +7,7 @@ from typing import Literal
 
 from epiverb.config import setting
 from epiverb.configs.analyze import DEFAULT_LEXICONS
-from epiverb.configs.decoding import Decoding, EngineChoice
+from epiverb.configs.decoding import Decoding, EngineChoice, Intervention
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,8 @@ class SampleConfig:
     """How to decode."""
     engine: EngineChoice = EngineChoice()
     """What generates."""
+    intervention: Intervention = Intervention()
+    """What is done to the model while it decodes."""
     lenient: tuple[str, ...] = setting((), metavar="NAME")
     """Named deviations of the graders from their strict rule, each time one. All are off by default."""
     domain: dict[str, str] = setting({}, metavar="BENCHMARK=id|ood")
@@ -92,6 +94,8 @@ class EvalConfig:
     """How to decode."""
     engine: EngineChoice = EngineChoice()
     """What generates."""
+    intervention: Intervention = Intervention()
+    """What is done to the model while it decodes."""
     lenient: tuple[str, ...] = setting((), metavar="NAME")
     """Named deviations of the graders from their strict rule, each time one. All are off by default."""
     domain: dict[str, str] = setting({}, metavar="BENCHMARK=id|ood")

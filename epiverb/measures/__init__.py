@@ -27,12 +27,27 @@ MEASURES = Registry(
     },
 )
 
+TOKEN_MEASURES = Registry(
+    "token-measure",
+    {
+        "surprisal": "epiverb.measures.tokens:SURPRISAL",
+        "entropy": "epiverb.measures.tokens:ENTROPY",
+        "confidence": "epiverb.measures.tokens:CONFIDENCE",
+        "confidence-lowest-group": "epiverb.measures.tokens:LOWEST_GROUP",
+        "confidence-bottom-10": "epiverb.measures.tokens:BOTTOM",
+        "confidence-tail": "epiverb.measures.tokens:TAIL",
+        "self-certainty": "epiverb.measures.tokens:CERTAINTY",
+        "propensity": "epiverb.measures.tokens:PROPENSITY",
+    },
+)
+"""Those that `epiverb score` computes, from what a model says of each token."""
+
 
 def table() -> list[dict[str, str]]:
     """Every measure with its unit, direction, version and meaning, for docs and `epiverb ls measures`."""
     rows = []
-    for name in MEASURES:
-        measure = MEASURES.get(name)
+    for name in (*MEASURES, *TOKEN_MEASURES):
+        measure = (MEASURES if name in MEASURES else TOKEN_MEASURES).get(name)
         row = {"name": name, "unit": measure.unit, "more means": measure.direction, "version": str(measure.version)}
         rows.append({**row, "about": measure.about})
     return rows

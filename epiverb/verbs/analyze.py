@@ -84,7 +84,7 @@ def analyze(
         if grading:
             document["grading"] = grading.document()
         write_json(folder / "summary.json", document)
-        write_json(folder / "run.json", manifest(config, lexes, reports))
+        write_json(folder / "run.json", {**manifest(config, lexes, reports), **inherited(reports)})
         if config.report:
             from epiverb.report import write
 
@@ -249,6 +249,16 @@ def manifest(config: Any, lexes: tuple[Any, ...], reports: list[SourceReport]) -
         "git_commit": _git_commit(),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
     }
+
+
+def inherited(reports: list[SourceReport]) -> dict[str, Any]:
+    """What the sources say of their sampling, where all are run folders that agree in it: shards of one job."""
+    folders = [next((parent for parent in Path(r.path).parents if (parent / "run.json").is_file()), None) for r in reports]
+    if any(folder is None for folder in folders):
+        return {}
+    found = [Run(folder).manifest for folder in dict.fromkeys(folders) if folder is not None]
+    keys = [key for key in ("model", "decoding") if all(key in one and one[key] == found[0][key] for one in found)]
+    return {key: found[0][key] for key in keys}
 
 
 def _git_commit() -> str | None:

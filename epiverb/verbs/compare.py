@@ -12,7 +12,7 @@ from epiverb.run import Run, write_json, writing
 from epiverb.schema import CONTROLS, EPISTEMIC, SCHEMA_VERSION
 from epiverb.stats.compare import compare as compare_runs
 from epiverb.text.lexicon import load
-from epiverb.verbs.runs import Progress, names, opened, run_data, trace_rows
+from epiverb.verbs.runs import Progress, names, opened, pooled, run_data, trace_rows
 
 
 def compare(config: CompareConfig, *, progress: Progress | None = None) -> dict[str, Any]:
@@ -28,6 +28,7 @@ def compare(config: CompareConfig, *, progress: Progress | None = None) -> dict[
         results = []
         for run, one in zip(runs[1:], data[1:], strict=True):
             result = compare_runs(data[0], one, draws=config.draws, seed=config.seed)
+            result["warnings"] += [note for pair in ((runs[0], short[0]), (run, one.name)) for note in pooled(*pair)]
             if config.specificity:
                 result["specificity"] = _specificity(runs[0], run, config.seed)
             results.append(result)

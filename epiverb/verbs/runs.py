@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from epiverb.configs.analyze import AnalyzeConfig
-from epiverb.errors import DataError
+from epiverb.errors import DataError, nearest
 from epiverb.run import Run
 from epiverb.schema import EPISTEMIC
 from epiverb.stats.rundata import RunData
@@ -24,7 +24,7 @@ Progress = Callable[[int, "int | None", int], None]
 def opened(
     paths: Sequence[str], settings: dict[str, Any], lexicon: Sequence[str], progress: Progress | None = None
 ) -> Iterator[list[Run]]:
-    """A `Run` for each path; those made of trace files last as long as the block.
+    """A `Run` for each path; those made of trace files last as long as the block. `RUN@ARM` is one arm of a run.
 
     Args:
         settings: `format`, `map` and `domain` for trace files.
@@ -33,8 +33,8 @@ def opened(
     with tempfile.TemporaryDirectory(prefix="epiverb-") as folder:
         runs = []
         for index, path in enumerate(paths):
-            if (Path(path) / "run.json").is_file():
-                runs.append(Run(path))
+            if (found := _folder(path)) is not None:
+                runs.append(found)
                 continue
             out = str(Path(folder) / str(index))
             config = AnalyzeConfig(sources=(path,), lexicon=tuple(lexicon), out=out, report=False, **settings)
@@ -42,6 +42,37 @@ def opened(
             assert isinstance(made, Run)  # a dry run is not asked for
             runs.append(made)
         yield runs
+
+
+def _folder(path: str) -> Run | None:
+    """The run in a folder, or the arm of one; None: it is no run folder.
+
+    Raises:
+        DataError: the run has no such arm.
+    """
+    if (Path(path) / "run.json").is_file():
+        return Run(path)
+    folder, at, arm = path.partition("@")
+    while at and not (Path(folder) / "run.json").is_file():  # a folder's name may hold the sign, too
+        more, at, arm = arm.partition("@")
+        folder = f"{folder}@{more}"
+    if not at:
+        if (Path(path) / "sampling.json").is_file():
+            Run(path)  # says that it is not finished
+        return None
+    run = Run(folder, condition=arm)
+    known = [str(name) for name in Run(folder).conditions]
+    if arm not in known:
+        raise DataError(f"{folder}: has no arm {arm!r}.{nearest(arm, known)}")
+    return run
+
+
+def pooled(run: Run, name: str) -> list[str]:
+    """A warning where a run holds several arms, which a comparison takes for samples of one."""
+    arms = run.conditions if run.condition is None else []
+    if len(arms) < 2:
+        return []
+    return [f"{name}: holds several arms, which are taken together here. One is {name}@{arms[0]}."]
 
 
 def names(paths: Sequence[str]) -> list[str]:

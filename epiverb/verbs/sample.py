@@ -4,27 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 
+from epiverb.config import to_dict
 from epiverb.configs.sample import EvalConfig, SampleConfig
 from epiverb.contexts import parse
 from epiverb.errors import ConfigError, DataError, EngineError
+from epiverb.io.raw import RAW
 from epiverb.run import Run
+from epiverb.verbs import runs
 from epiverb.verbs.sampling import ladder
+from epiverb.verbs.sampling.arms import Placed
 from epiverb.verbs.sampling.draw import Progress, Tally
 from epiverb.verbs.sampling.finish import finish
-from epiverb.verbs.sampling.job import Job, check_graders, resolve
+from epiverb.verbs.sampling.insert import insert
+from epiverb.verbs.sampling.interventions import Steered, steered
+from epiverb.verbs.sampling.job import Job, checked, resolve
 from epiverb.verbs.sampling.material import COLUMNS, selected
+from epiverb.verbs.sampling.plan import plan
 from epiverb.verbs.sampling.session import Session, told
-from epiverb.verbs.sampling.store import opened
+from epiverb.verbs.sampling.store import Store, opened
 
-if TYPE_CHECKING:
-    from epiverb.verbs.sampling.arms import Placed
-    from epiverb.verbs.sampling.store import Store
-
-NOTHING = pl.DataFrame(schema=dict.fromkeys(COLUMNS, pl.String) | {"sample": pl.Int64, "correct": pl.Boolean})
+NOTHING = pl.DataFrame(schema={name: RAW[name] for name in COLUMNS})
+"""No earlier traces."""
 
 
 def sample(config: SampleConfig, *, progress: Progress | None = None, dry_run: bool = False) -> Run | dict[str, Any]:
@@ -34,41 +38,36 @@ def sample(config: SampleConfig, *, progress: Progress | None = None, dry_run: b
         ConfigError, DataError: settings or problems that cannot be used.
         EngineError, StorageError: it had to stop; what came before is kept and the same command continues.
     """
-    for spec in config.context:
-        parse(spec)
-    if len(set(config.context)) != len(config.context):
-        raise ConfigError(f"--context: given twice among {', '.join(config.context)}.")
-    if config.ladder and config.context != ("none",):
-        raise ConfigError("--ladder has its own contexts. Leave --context out.")
+    _check(config)
     job = resolve(config, "sample", config.data)
-    notes = check_graders(job)
-    with _earlier(config.from_run) as (earlier, hashes):
-        if dry_run:
-            from epiverb.verbs.sampling.plan import plan
-
-            return plan(job, earlier, ladder.rungs(config.selection.rounds) if config.ladder else config.context, notes)
-        more = {"context": config.context, "from": hashes, "ladder": config.ladder, "selection": _selection(config)}
-        with opened(job.out, job.identity(more), overwrite=config.overwrite) as store:
-            if store is not None:
-                _sample(job, config, store, earlier, notes, progress)
+    notes = checked(job)
+    earlier, hashes = _earlier(config.from_run)
+    what = _steered(job, earlier)
+    if dry_run:
+        return plan(job, earlier, what, _conditions(config), notes)
+    more = {"context": config.context, "from": hashes, "ladder": config.ladder, "selection": to_dict(config.selection)}
+    with opened(job.out, job.identity(more), overwrite=config.overwrite) as store:
+        if store is not None:
+            _sample(job, config, store, earlier, what, notes, progress)
     return Run(job.out)
 
 
 def evaluate(config: EvalConfig, *, progress: Progress | None = None, dry_run: bool = False) -> Run | dict[str, Any]:
     """The finished run of a model on benchmarks; raises as `sample` does."""
     specs = [spec.strip() for item in config.bench for spec in item.split(",") if spec.strip()]
+    if config.intervention.insert:
+        raise ConfigError("--insert continues earlier responses: epiverb sample --from RUN --insert PHRASE.")
     job = resolve(config, "eval", specs)
-    notes = check_graders(job)
+    notes = checked(job)
+    what = _steered(job, NOTHING)
     if dry_run:
-        from epiverb.verbs.sampling.plan import plan
-
-        return plan(job, NOTHING, ("none",), notes)
+        return plan(job, NOTHING, what, ("none",), notes)
     with opened(job.out, job.identity({}), overwrite=config.overwrite) as store:
         if store is not None:
-            with _session(job, store, NOTHING, progress) as session:
+            with _session(job, store, NOTHING, what, progress) as session:
                 session.tally.total = len(job.problems) * config.samples
                 session.run("none", "none", job.problems)
-            _finish(job, store, session, ["benchmark"], ["none"], notes)
+            _finish(session, ["benchmark"], ["none"], notes)
     return Run(job.out)
 
 
@@ -77,46 +76,89 @@ def document(result: Run | dict[str, Any]) -> dict[str, Any]:
     return result.summary if isinstance(result, Run) else result
 
 
-def _selection(config: SampleConfig) -> dict[str, Any]:
-    from epiverb.config import to_dict
+def _check(config: SampleConfig) -> None:
+    """Settings that do not go together."""
+    for spec in config.context:
+        parse(spec)
+    choice, inserts = config.selection, bool(config.intervention.insert)
+    if len(set(config.context)) != len(config.context):
+        raise ConfigError(f"--context: given twice among {', '.join(config.context)}.")
+    if (config.ladder or inserts) and config.context != ("none",):
+        raise ConfigError(f"{'--ladder' if config.ladder else '--insert'} has its own arms. Leave --context out.")
+    if config.ladder and inserts:
+        raise ConfigError("--ladder and --insert: one at a time.")
+    if inserts and not config.from_run:
+        raise ConfigError("--insert continues earlier responses. Give them with --from RUN.")
+    selects = choice.min_correct is not None or choice.max_correct is not None
+    if selects and not config.ladder and not config.from_run:
+        raise ConfigError("--min-correct and --max-correct select by earlier samples. Give --from RUN, or --ladder.")
+    if config.ladder:
+        ladder.bounds(choice, choice.selection_samples)
+        for name in ("problems", "selection_samples", "rounds"):
+            if getattr(choice, name) < 1:
+                raise ConfigError(f"--{name.replace('_', '-')} {getattr(choice, name)}: at least one.")
 
-    return to_dict(config.selection)
+
+def _conditions(config: SampleConfig) -> Sequence[str]:
+    return ladder.rungs(config.selection.rounds) if config.ladder else config.context
 
 
-@contextmanager
-def _earlier(paths: Sequence[str]) -> Iterator[tuple[pl.DataFrame, dict[str, str]]]:
+def _earlier(paths: Sequence[str]) -> tuple[pl.DataFrame, dict[str, str]]:
     """The traces of earlier runs in `COLUMNS`, and a hash of each."""
-    from epiverb.verbs.runs import opened as runs_opened
-
-    with runs_opened(paths, {"format": None, "map": {}, "domain": {}}, ("kim2026",)) as runs:
-        frames = [run.scan("traces").select(COLUMNS).collect() for run in runs]
+    settings: dict[str, Any] = {"format": None, "map": {}, "domain": {}}
+    with runs.opened(paths, settings, ("kim2026",)) as found:
+        frames = [run.scan("traces").select(COLUMNS).collect() for run in found]
     hashes = {path: f"{frame.hash_rows(seed=0).sum():x}" for path, frame in zip(paths, frames, strict=True)}
-    yield pl.concat([NOTHING, *frames]), hashes
+    return pl.concat([NOTHING, *frames]), hashes
+
+
+def _steered(job: Job, earlier: pl.DataFrame) -> Steered:
+    """What is done while decoding; a control set is matched in the reference, or else in the earlier runs."""
+    settings = job.config.intervention
+
+    def reference() -> pl.Series:
+        texts = _earlier((settings.reference,))[0] if settings.reference else earlier
+        if texts.is_empty():
+            raise ConfigError("--control matches word frequencies. Give traces with --reference RUN.")
+        return texts["response"]
+
+    return steered(settings, job.config.engine.engine, reference, job.config.seed)
 
 
 @contextmanager
-def _session(job: Job, store: Store, earlier: pl.DataFrame, progress: Progress | None) -> Iterator[Session]:
+def _session(
+    job: Job, store: Store, earlier: pl.DataFrame, what: Steered, progress: Progress | None
+) -> Iterator[Session]:
     """The engine, opened, over the store."""
     tally = Tally(progress)
-    with told(store, tally), job.engine() as engine:
-        yield Session(job, store, engine, tally, earlier)
+    with told(store, tally), job.engine(what) as engine:
+        yield Session(job, store, engine, tally, earlier, what)
 
 
 def _sample(
-    job: Job, config: SampleConfig, store: Store, earlier: pl.DataFrame, notes: list[str], progress: Progress | None
+    job: Job,
+    config: SampleConfig,
+    store: Store,
+    earlier: pl.DataFrame,
+    what: Steered,
+    notes: list[str],
+    progress: Progress | None,
 ) -> None:
-    with _session(job, store, earlier, progress) as session:
+    failed = None
+    with _session(job, store, earlier, what, progress) as session:
+        order = list(_conditions(config))
         if config.ladder:
-            kept = ladder.climb(session, config.selection)
-            order = ladder.rungs(config.selection.rounds)
+            if not ladder.climb(session, config.selection):
+                failed, order = ladder.nothing_kept(session, config.selection, job.problems), [ladder.SELECTION]
+        elif config.intervention.insert:
+            order = insert(session, config.intervention, _chosen(session, config))
         else:
-            kept, order = _chosen(session, config), list(config.context)
+            kept = _chosen(session, config)
             session.tally.total = len(kept) * config.samples * len(order)
             for spec in order:
                 session.run(spec, spec, kept)
-    failed = None if kept else ladder.nothing_kept(session, config.selection, job.problems)
     if session.arms:
-        _finish(job, store, session, ["condition"], order if kept else [ladder.SELECTION], notes)
+        _finish(session, ["condition"], order, notes)
     if failed:
         raise failed
 
@@ -126,10 +168,6 @@ def _chosen(session: Session, config: SampleConfig) -> list[Placed]:
     choice, problems = config.selection, session.job.problems
     if choice.min_correct is None and choice.max_correct is None:
         return problems
-    if not config.from_run:
-        raise ConfigError(
-            "--min-correct and --max-correct select by earlier samples. Give them with --from RUN, or --ladder."
-        )
     low, high = ladder.bounds(choice, 10**9)
     kept = selected(problems, session.earlier, low, high)
     if not kept:
@@ -137,13 +175,13 @@ def _chosen(session: Session, config: SampleConfig) -> list[Placed]:
     return kept
 
 
-def _finish(job: Job, store: Store, session: Session, by: list[str], order: Sequence[str], notes: list[str]) -> None:
+def _finish(session: Session, by: list[str], order: Sequence[str], notes: list[str]) -> None:
     """Make a run of what was drawn; an error where that is nothing."""
-    rows = store.drawn().select("finish_reason", "grade_reason").collect()
+    rows = session.store.drawn().select("finish_reason", "grade_reason").collect()
     if rows.is_empty():
         reasons = [f"{arm.condition}: {reason}" for arm in session.arms for _, reason in arm.skipped[:1]]
         raise DataError(f"nothing to sample: {'; '.join(reasons)} Solutions of other runs come in with --from RUN.")
     if rows["finish_reason"].eq("error").all():
         raise EngineError(f"no sample could be drawn: {rows['grade_reason'][0]}")
-    with told(store, session.tally):
-        finish(store, job, session.arms, by, order, notes)
+    with told(session.store, session.tally):
+        finish(session, by, order, notes)

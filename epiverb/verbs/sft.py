@@ -61,7 +61,9 @@ def sft_data(config: SftDataConfig) -> dict[str, Any]:
     prompts = _prompts(gathered, pools[0])
     with writing(config.out, overwrite=config.overwrite) as folder:
         written = {
-            arm: {side: _write(folder / arm, side, rows, prompts, config) for side, rows in zip(SIDES, sets, strict=True)}
+            arm: {
+                side: _write(folder / arm, side, rows, prompts, config) for side, rows in zip(SIDES, sets, strict=True)
+            }
             for arm, sets in arms.items()
         }
         manifest = plain(

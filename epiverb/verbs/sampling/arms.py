@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from epiverb.contexts.base import Material, NoMaterial, PromptTooLong, Shown
 from epiverb.models.base import Request
@@ -38,6 +38,14 @@ class Asked:
 
     placed: Placed
     shown: Shown
+    name: str
+    """Of its request, within the arm."""
+    prefix: str = ""
+    """What the response is made to begin with."""
+    offset: int = 0
+    """Number of the first of its samples among those of the problem, where a problem is asked several times."""
+    extra: dict[str, Any] = field(default_factory=dict)
+    """What was done to it, for the record."""
 
 
 @dataclass
@@ -58,7 +66,7 @@ class Arm:
             except (NoMaterial, PromptTooLong) as error:
                 self.skipped.append((placed, str(error)))
             else:
-                self.asked.append(Asked(placed, shown))
+                self.asked.append(Asked(placed, shown, "/".join(placed.key)))
 
     @property
     def trimmed(self) -> int:
@@ -87,17 +95,24 @@ def room_of(engine: Engine, max_tokens: int, thinking: bool | None) -> Room:
     return Room(engine.window - max_tokens, count)
 
 
-def requests(
-    asked: Iterable[Asked],
-    done: Callable[[Placed], set[int]],
-    n: int,
-    thinking: bool | None,
-) -> Iterator[tuple[Asked, Request]]:
-    """The requests for what is still to be drawn of `n` samples: one for each run of indices that are missing."""
+def missing(
+    asked: Iterable[Asked], done: dict[Key, set[int]], n: int, thinking: bool | None
+) -> list[tuple[Asked, Request]]:
+    """The requests for what is still to be drawn of `n` samples: one for each run of numbers that are missing."""
+    found = []
     for one in asked:
-        for first, count in _gaps(done(one.placed), n):
-            name = "/".join(one.placed.key)
-            yield one, Request(name, messages=one.shown.messages, thinking=thinking, first=first, n=count)
+        there = {sample - one.offset for sample in done.get(one.placed.key, ())}
+        for first, count in _gaps(there, n):
+            request = Request(
+                one.name, messages=one.shown.messages, prefix=one.prefix, thinking=thinking, first=first, n=count
+            )
+            found.append((one, request))
+    return found
+
+
+def drawn(asked: Iterable[Asked], done: dict[Key, set[int]], n: int) -> int:
+    """How many of the samples that are wanted are there already."""
+    return sum(one.offset <= sample < one.offset + n for one in asked for sample in done.get(one.placed.key, ()))
 
 
 def _gaps(done: set[int], n: int) -> Iterator[tuple[int, int]]:

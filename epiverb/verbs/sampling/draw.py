@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from epiverb.graders import Grade
     from epiverb.models.base import Completion, Engine, Sampling
     from epiverb.verbs.sampling.arms import Arm, Asked
+    from epiverb.verbs.sampling.job import Job
     from epiverb.verbs.sampling.store import Store
 
 Progress = Callable[[str, int, "int | None", int], None]
@@ -54,31 +55,21 @@ class Tally:
             self._progress(stage, self.done, self.total, self.tokens)
 
 
-def draw(
-    store: Store,
-    engine: Engine,
-    arm: Arm,
-    sampling: Sampling,
-    thinking: bool | None,
-    lenient: Sequence[str],
-    tally: Tally,
-) -> None:
+def draw(store: Store, engine: Engine, arm: Arm, sampling: Sampling, job: Job, tally: Tally) -> None:
     """Draw what is missing of an arm into `store`; whatever ends this, the samples that came before are kept.
 
     Raises:
         EngineError: the engine is gone. StorageError: a part could not be written.
     """
-    there = store.done(arm.condition)
-    have: dict[arms.Key, set[int]] = {}
-    for benchmark, problem, sample in there:
-        have.setdefault((benchmark, problem), set()).add(sample)
-    wanted = list(arms.requests(arm.asked, lambda placed: have.get(placed.key, set()), sampling.n, thinking))
+    done: dict[arms.Key, set[int]] = {}
+    for benchmark, problem, sample in store.done(arm.condition):
+        done.setdefault((benchmark, problem), set()).add(sample)
+    tally.add(arm.condition, arms.drawn(arm.asked, done, sampling.n))
+    wanted = arms.missing(arm.asked, done, sampling.n, job.thinking)
     by_key = {request.key: asked for asked, request in wanted}
-    drawn = sum(len(have.get(asked.placed.key, set()) & set(range(sampling.n))) for asked in arm.asked)
-    tally.add(arm.condition, drawn)
     if not wanted:
         return
-    with Keeper(store, arm.condition, by_key, lenient) as keeper:
+    with Keeper(store, arm.condition, by_key, job.config.lenient, tokens.spans_of(engine)) as keeper:
         for completion in engine.generate((request for _, request in wanted), sampling):
             keeper.add(completion)
             tally.add(arm.condition, 1, completion.n_tokens or 0)
@@ -87,8 +78,16 @@ def draw(
 class Keeper:
     """Grades completions and writes them as parts, beside the engine: it never waits for a grader."""
 
-    def __init__(self, store: Store, condition: str, asked: dict[str, Asked], lenient: Sequence[str]) -> None:
-        self._store, self._condition, self._asked, self._lenient = store, condition, asked, lenient
+    def __init__(
+        self,
+        store: Store,
+        condition: str,
+        asked: dict[str, Asked],
+        lenient: Sequence[str] = (),
+        spans: tokens.Spans | None = None,
+    ) -> None:
+        self._store, self._condition, self._asked = store, condition, asked
+        self._lenient, self._spans = lenient, spans
         self._pending: list[Completion] = []
         self._start = self._last = time.monotonic()
         self._pool = ThreadPoolExecutor(1)
@@ -109,7 +108,8 @@ class Keeper:
         self._writing = self._pool.submit(self._write, batch) if batch else None
 
     def _write(self, batch: list[Completion]) -> None:
-        self._store.add(tables(self._condition, [(self._asked[one.key], one) for one in batch], self._lenient))
+        named = [(self._asked[one.key], one) for one in batch]
+        self._store.add(tables(self._condition, named, self._lenient, self._spans))
 
     def __enter__(self) -> Keeper:
         return self
@@ -124,21 +124,24 @@ class Keeper:
 
 
 def tables(
-    condition: str, batch: Sequence[tuple[Asked, Completion]], lenient: Sequence[str] = ()
+    condition: str,
+    batch: Sequence[tuple[Asked, Completion]],
+    lenient: Sequence[str] = (),
+    spans: tokens.Spans | None = None,
 ) -> dict[str, pl.DataFrame]:
     """Graded completions as the tables of a part: raw `traces`, `notes`, and those of tokens where there are any."""
     grades = _grades(batch, lenient)
     rows = [_row(condition, asked, completion, grade) for (asked, completion), grade in zip(batch, grades, strict=True)]
     named = [(row["trace_id"], completion) for row, (_, completion) in zip(rows, batch, strict=True)]
     notes = [
-        {"trace_id": row["trace_id"], "measure": measure, "value": value}
+        {"trace_id": row["trace_id"], **note}
         for row, (asked, completion) in zip(rows, batch, strict=True)
-        for measure, value in _notes(asked, completion)
+        for note in _notes(asked, completion)
     ]
     return {
         "traces": pl.DataFrame(rows, schema=RAW),
         "notes": pl.DataFrame(notes, schema=NOTES),
-        **tokens.tables(named),
+        **tokens.tables(named, spans),
     }
 
 
@@ -152,15 +155,16 @@ def _grades(batch: Sequence[tuple[Asked, Completion]], lenient: Sequence[str]) -
 
 def _row(condition: str, asked: Asked, completion: Completion, grade: Grade | None) -> dict[str, Any]:
     problem, failed = asked.placed.problem, completion.finish_reason == "error"
+    sample = asked.offset + completion.sample
     ids = completion.token_ids
     counted = completion.n_tokens if completion.n_tokens is not None or ids is None else len(ids)
     return {
-        "trace_id": f"{condition}/{problem.benchmark}/{problem.problem_id}:{completion.sample}",
+        "trace_id": f"{condition}/{problem.benchmark}/{problem.problem_id}:{sample}",
         "problem_id": problem.problem_id,
         "benchmark": problem.benchmark,
         "domain": problem.domain,
         "condition": condition,
-        "sample": completion.sample,
+        "sample": sample,
         "prompt": clean(completion.prompt),
         "context": asked.shown.context,
         "response": None if failed else clean(completion.text),
@@ -175,12 +179,16 @@ def _row(condition: str, asked: Asked, completion: Completion, grade: Grade | No
     }
 
 
-def _notes(asked: Asked, completion: Completion) -> Iterator[tuple[str, float]]:
+def _notes(asked: Asked, completion: Completion) -> Iterator[dict[str, Any]]:
+    """What is known of a sample besides its columns: figures and words."""
+    known: dict[str, Any] = {f"intervention/{key}": value for key, value in (asked.extra | completion.extra).items()}
     if asked.shown.trimmed:
-        yield "context/trimmed-tokens", float(asked.shown.trimmed)
-    for name, value in completion.extra.items():
+        known["context/trimmed-tokens"] = asked.shown.trimmed
+    for name, value in known.items():
         if isinstance(value, (bool, int, float)):
-            yield f"intervention/{name}", float(value)
+            yield {"measure": name, "value": float(value), "text": None}
+        elif value is not None:
+            yield {"measure": name, "value": None, "text": clean(str(value))}
 
 
 def clean(text: str) -> str:

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from epiverb.run import conform, write_json
+from epiverb.run import write_json
 from epiverb.schema import SCHEMA_VERSION
 from epiverb.text import lexicon as lexicons
 from epiverb.text.cues import CUES
 from epiverb.text.match import Matcher
 from epiverb.verbs.analyze import SHOWN_SKIPS, SourceReport, manifest
 from epiverb.verbs.pipeline import Pipeline, in_order, settle, write_part
+from epiverb.verbs.sampling.notes import recovered, write_notes
 from epiverb.verbs.sampling.rows import table_rows
 from epiverb.verbs.sampling.store import IDENTITY, PARTS
 from epiverb.verbs.summary import Digest, Part, summarise
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from epiverb.text.lexicon import Lexicon
     from epiverb.verbs.sampling.arms import Arm
     from epiverb.verbs.sampling.job import Job
-    from epiverb.verbs.sampling.store import Store
+    from epiverb.verbs.sampling.session import Session
 
 ROWS = 1000
 """Traces that go through the pipeline at once."""
@@ -35,38 +36,40 @@ PROBLEMS = "problems.jsonl"
 """The questions as they are, in the run folder: a trace holds only the prompt that they were rendered to."""
 
 
-def finish(
-    store: Store, job: Job, arms: Sequence[Arm], by: Sequence[str], order: Sequence[str], notes: list[str]
-) -> None:
-    """Make the run folder of `store` a finished run; until `run.json` is there it is an unfinished one.
+def finish(session: Session, by: Sequence[str], order: Sequence[str], notes: list[str]) -> None:
+    """Make the run folder of a session a finished run; until `run.json` is there it is an unfinished one.
 
     Args:
         by: columns whose groups are the rows of the table at the end.
         order: conditions in the order of that table; others are not in it.
+        notes: for the user, each beginning with the set of problems that it is about.
     """
+    job = session.job
     lexes = tuple(lexicons.load(name) for name in dict.fromkeys(job.config.lexicon))
-    scratch = store.out / ".finishing"
+    scratch = session.store.out / ".finishing"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir()
     try:
-        digest = _write_tables(scratch, store, job, arms, lexes)
+        digest = _write_tables(scratch, session, lexes)
+        reports = _reports(session, notes)
         options = {"draws": job.config.draws, "seed": job.config.seed}
         document = {
             "schema": SCHEMA_VERSION,
             "run": str(job.out),
-            "sources": [dataclasses.asdict(report) for report in _reports(job, arms, store, notes)],
+            "sources": [dataclasses.asdict(report) for report in reports],
             **summarise(digest, lexes, **options),
-            "arms": [_arm(arm) for arm in arms],
+            "arms": [_arm(arm) for arm in session.arms],
             "table": {"by": list(by), "rows": table_rows(digest, lexes, by, order, **options)},
+            **recovered(scratch, order, **options),
         }
         write_json(scratch / "summary.json", document)
         _write_problems(scratch / PROBLEMS, job)
-        write_json(scratch / "run.json", _manifest(store, job, lexes, arms))
+        write_json(scratch / "run.json", _manifest(session, lexes, reports))
         if job.config.report:
             from epiverb.report import write
 
             write(scratch, scratch / "report.html")
-        _install(scratch, store.out)
+        _install(scratch, session.store.out)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -81,71 +84,68 @@ def _install(scratch: Path, out: Path) -> None:
     shutil.rmtree(out / PARTS)
 
 
-def _write_tables(folder: Path, store: Store, job: Job, arms: Sequence[Arm], lexes: tuple[Lexicon, ...]) -> Digest:
-    digest, pipeline = Digest(), Pipeline(lexes, Matcher((*lexes, CUES)), job.config.domain)
+def _write_tables(folder: Path, session: Session, lexes: tuple[Lexicon, ...]) -> Digest:
+    digest = Digest()
+    pipeline = Pipeline(lexes, Matcher((*lexes, CUES)), session.job.config.domain)
 
     def measure(item: tuple[int, pl.DataFrame]) -> Part:
         tables = pipeline(item[1])
         write_part(folder, item[0], tables)
         return Part.of(tables)
 
-    for part in in_order(measure, enumerate(_batches(store, arms))):
+    for part in in_order(measure, enumerate(_batches(session))):
         digest.add(part)
-    _write_notes(folder, store)
+    write_notes(folder, session.store.scan("notes").collect())
     settle(folder)
     for table in ("tokens", "alternatives"):
-        if store.files(table):
-            store.scan(table).sink_parquet(folder / f"{table}.parquet", compression="zstd")
+        if session.store.files(table):
+            session.store.scan(table).sink_parquet(folder / f"{table}.parquet", compression="zstd")
     return digest
 
 
-def _batches(store: Store, arms: Sequence[Arm]) -> Iterator[pl.DataFrame]:
+def _batches(session: Session) -> Iterator[pl.DataFrame]:
     """The raw traces in the order of arms, problems and samples, however they came: the same job writes the same run."""
-    for arm in arms:
-        drawn = store.drawn().filter(pl.col("condition") == arm.condition).collect()
+    for arm in session.arms:
+        keys = list(dict.fromkeys((one.placed.source, one.placed.line) for one in arm.asked))
         places = pl.DataFrame(
-            [(asked.placed.source, asked.placed.line, index) for index, asked in enumerate(arm.asked)],
+            [(*key, place) for place, key in enumerate(keys)],
             schema={"source": pl.String, "line": pl.Int64, "place": pl.Int64},
             orient="row",
         )
+        drawn = session.store.drawn().filter(pl.col("condition") == arm.condition).collect()
         ordered = drawn.join(places, on=["source", "line"]).sort("place", "sample").drop("place")
         yield from ordered.iter_slices(ROWS)
 
 
-def _write_notes(folder: Path, store: Store) -> None:
-    notes = store.scan("notes").collect()
-    if len(notes):
-        frame = conform(notes.with_columns(pl.lit(1).alias("version")), "values")
-        number = len(list((folder / "values.parquet").iterdir()))
-        frame.write_parquet(
-            folder / "values.parquet" / f"part-{number:05}.parquet", compression="lz4", statistics=False
-        )
-
-
-def _reports(job: Job, arms: Sequence[Arm], store: Store, notes: list[str]) -> list[SourceReport]:
-    """What became of each set: a record is a problem under a context."""
-    failed = store.drawn().filter(pl.col("finish_reason") == "error").select("source", "grade_reason").collect()
+def _reports(session: Session, notes: list[str]) -> list[SourceReport]:
+    """What became of each set: a record is a problem under a context, and has its samples or was skipped."""
+    drawn = session.store.drawn().select("source", "finish_reason", "grade_reason").collect()
     reports = []
-    for source in job.sources:
-        asked = sum(one.placed.source == source.spec for arm in arms for one in arm.asked)
-        report = SourceReport(source.spec, format=f"problems, sampled by {job.command}", sha256=source.sha256)
+    for source in session.job.sources:
+        rows = drawn.filter(pl.col("source") == source.spec)
+        asked = sum(one.placed.source == source.spec for arm in session.arms for one in arm.asked)
         skipped = [
             {"line": placed.line, "reason": f"{arm.condition}: {reason}"}
-            for arm in arms
+            for arm in session.arms
             for placed, reason in arm.skipped
             if placed.source == source.spec
         ]
-        report.n_skipped, report.skipped = len(skipped), skipped[:SHOWN_SKIPS]
-        report.records = asked + report.n_skipped
-        report.traces = store.drawn().filter(pl.col("source") == source.spec).select(pl.len()).collect().item()
         mine = [note.removeprefix(f"{source.spec}: ") for note in notes if note.startswith(f"{source.spec}: ")]
-        report.notes = [*source.notes, *mine]
-        reasons = failed.filter(pl.col("source") == source.spec)["grade_reason"]
-        if len(reasons):
-            others = ", and other reasons" if reasons.n_unique() > 1 else ""
-            report.notes.append(f"{len(reasons)} samples were {reasons[0]}{others}")
+        report = SourceReport(
+            source.spec, f"problems, sampled by {session.job.command}", asked + len(skipped), len(rows)
+        )
+        report.n_skipped, report.skipped, report.sha256 = len(skipped), skipped[:SHOWN_SKIPS], source.sha256
+        report.notes = [*source.notes, *mine, *_failures(rows)]
         reports.append(report)
     return reports
+
+
+def _failures(rows: pl.DataFrame) -> list[str]:
+    reasons = rows.filter(pl.col("finish_reason") == "error")["grade_reason"]
+    if reasons.is_empty():
+        return []
+    others = ", and for other reasons" if reasons.n_unique() > 1 else ""
+    return [f"{len(reasons)} of {len(rows)} samples were {reasons[0]}{others}"]
 
 
 def _arm(arm: Arm) -> dict[str, Any]:
@@ -155,32 +155,32 @@ def _arm(arm: Arm) -> dict[str, Any]:
     return {
         "condition": arm.condition,
         "about": arm.context.about,
-        "n_problems": len(arm.asked),
+        "n_problems": len({one.placed.key for one in arm.asked}),
         "n_skipped": len(arm.skipped),
         "skipped": reasons,
         "n_trimmed": arm.trimmed,
     }
 
 
-def _manifest(store: Store, job: Job, lexes: tuple[Lexicon, ...], arms: Sequence[Arm]) -> dict[str, Any]:
-    used = store.used()
-    whole = manifest(job.config, lexes, _reports(job, arms, store, []))
-    identity = json.loads((store.out / IDENTITY).read_text("utf-8"))
+def _manifest(session: Session, lexes: tuple[Lexicon, ...], reports: list[SourceReport]) -> dict[str, Any]:
+    """`run.json`: that of any run, and what was sampled, with what, and how."""
+    job, used = session.job, session.store.used()
+    # What shapes a single response: neither how many there are nor the seed, which differs between arms.
+    sampling = {key: value for key, value in used.get("sampling", {}).items() if key not in ("n", "seed", "logprobs")}
     return {
-        **whole,
+        **manifest(job.config, lexes, reports),
         "command": job.command,
         "model": job.config.model,
-        "engine": {key: value for key, value in used.items() if key != "sampling"},
-        "decoding": {**_decoding(used.get("sampling") or {}), "thinking": job.config.decoding.thinking or "template"},
+        "engine": {key: value for key, value in used.items() if key not in ("sampling", "interventions")},
+        "decoding": {
+            **sampling,
+            "thinking": job.config.decoding.thinking or "template",
+            "intervention": session.steered.name or "none",
+        },
+        "interventions": used.get("interventions", {}),
         "published": dataclasses.asdict(job.family),
-        "identity": identity,
-        "shard": job.config.shard,
+        "identity": json.loads((session.store.out / IDENTITY).read_text("utf-8")),
     }
-
-
-def _decoding(sampling: dict[str, Any]) -> dict[str, Any]:
-    """What shapes a single response: neither how many there are nor the seed, which differs between arms."""
-    return {key: value for key, value in sampling.items() if key not in ("n", "seed", "logprobs")}
 
 
 def _write_problems(path: Path, job: Job) -> None:

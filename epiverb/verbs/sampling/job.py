@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from epiverb.configs.decoding import Decoding, EngineChoice
     from epiverb.configs.sample import EvalConfig, SampleConfig
     from epiverb.models.base import Engine
+    from epiverb.verbs.sampling.interventions import Steered
 
 
 @dataclass(frozen=True)
@@ -43,12 +44,12 @@ class Job:
         """All problems, in the order of their sets."""
         return [placed for source in self.sources for placed in source.problems]
 
-    def engine(self) -> Engine:
+    def engine(self, steered: Steered) -> Engine:
         """The engine, opened."""
         from epiverb.models import open_engine
 
         choice: EngineChoice = self.config.engine
-        return open_engine(choice.engine, self.config.model, **options(choice.engine_option))
+        return open_engine(choice.engine, self.config.model, **steered.options(options(choice.engine_option)))
 
     def fitted(self, window: int | None) -> Sampling:
         """How to decode, with the tokens of a response that the window allows.
@@ -76,6 +77,7 @@ class Job:
                 "data": {source.spec: source.sha256 for source in self.sources},
                 "decoding": {**asdict(self.sampling), "thinking": config.decoding.thinking},
                 "engine": to_dict(config.engine),
+                "intervention": to_dict(config.intervention),
                 "lenient": config.lenient,
                 "limit": config.limit,
                 "shard": config.shard,
@@ -180,30 +182,36 @@ def options(given: dict[str, str]) -> dict[str, Any]:
         raise ConfigError(f"--engine-option: {' '.join(str(error).split())}") from None
 
 
+JUDGED_BY = {"tests", "entry"}
+"""What grades a problem that has no gold answer."""
+
+
 def arm_seed(seed: int, arm: str) -> int:
     """A seed for each arm: fresh samples of an arm are not those that its problems were selected by."""
     return int.from_bytes(hashlib.sha256(f"{seed}\x1f{arm}".encode()).digest()[:4], "big") >> 1
 
 
-def check_graders(job: Job) -> list[str]:
-    """Notes on problems whose samples cannot be graded.
+def checked(job: Job) -> list[str]:
+    """Notes on problems whose samples cannot be graded; what is only needed at the end is looked for now.
 
     Raises:
-        ConfigError: a problem names a grader that there is not.
+        ConfigError: no such grader, lenient option or lexicon. DataError: there are no problems.
     """
-    from epiverb.graders import GRADERS, make
+    from epiverb.graders import make
+    from epiverb.text import lexicon
 
+    for name in job.config.lexicon:
+        lexicon.load(name)
+    if not job.problems:
+        raise DataError(f"{', '.join(source.spec for source in job.sources)}: no problems are left to sample.")
+    for name in dict.fromkeys(placed.problem.grader for placed in job.problems):
+        make(name, lenient=job.config.lenient)
     notes = []
     for source in job.sources:
-        for name in {placed.problem.grader for placed in source.problems}:
-            if name not in GRADERS:
-                make(name)
-        bare = [one for one in source.problems if one.problem.gold is None and not one.problem.extra]
+        bare = [one for one in source.problems if one.problem.gold is None and not one.problem.extra.keys() & JUDGED_BY]
         if bare:
             notes.append(
                 f"{source.spec}: {len(bare)} of {len(source.problems)} problems have no gold answer; their samples are "
                 "kept and not graded"
             )
-    if not job.problems:
-        raise DataError(f"{', '.join(source.spec for source in job.sources)}: no problems are left to sample.")
     return notes

@@ -10,7 +10,10 @@ from epiverb.contexts.base import Material
 from epiverb.contexts.material import pick, strangers
 from epiverb.verbs.sampling.arms import Key, Placed
 
-COLUMNS = ("benchmark", "problem_id", "condition", "context", "sample", "response", "correct", "grade_reason")
+COLUMNS = (
+    "trace_id", "benchmark", "problem_id", "condition", "context", "sample", "response", "correct", "grade_reason",
+    "thinking_start", "thinking_end",
+)  # fmt: skip
 PROMPTS = "^(concise|direct)(@|$)"
 """Arms whose prompt asks for a manner of writing: there is no context, and yet the question is not bare."""
 BARE = pl.col("context").is_null() & ~pl.col("condition").fill_null("").str.contains(PROMPTS)

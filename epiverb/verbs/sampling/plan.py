@@ -17,15 +17,16 @@ from epiverb.verbs.sampling.material import materials
 
 if TYPE_CHECKING:
     from epiverb.models.base import Engine
+    from epiverb.verbs.sampling.interventions import Steered
     from epiverb.verbs.sampling.job import Job
 
 
-def plan(job: Job, earlier: pl.DataFrame, specs: Sequence[str], notes: list[str]) -> dict[str, Any]:
+def plan(job: Job, earlier: pl.DataFrame, steered: Steered, specs: Sequence[str], notes: list[str]) -> dict[str, Any]:
     """The resolved settings, the number of requests and, for each context, a prompt with its tokens.
 
     The engine is opened: only it knows the window and the template.
     """
-    with job.engine() as engine:
+    with job.engine(steered) as engine:
         sampling = job.fitted(engine.window)
         arms = [_arm(job, engine, earlier, spec, sampling.max_tokens) for spec in specs]
         window = engine.window
@@ -41,7 +42,11 @@ def plan(job: Job, earlier: pl.DataFrame, specs: Sequence[str], notes: list[str]
                 {"path": source.spec, "n_problems": len(source.problems), "notes": list(source.notes)}
                 for source in job.sources
             ],
-            "decoding": {**asdict(sampling), "thinking": job.config.decoding.thinking},
+            "decoding": {
+                **asdict(sampling),
+                "thinking": job.config.decoding.thinking,
+                "intervention": steered.name,
+            },
             "published": asdict(job.family),
             "window": window,
             "n_requests": None if None in requests else sum(requests),

@@ -17,6 +17,7 @@ from epiverb.verbs.sampling.material import COLUMNS, materials
 
 if TYPE_CHECKING:
     from epiverb.models.base import Engine, Sampling
+    from epiverb.verbs.sampling.interventions import Steered
     from epiverb.verbs.sampling.store import Store
 
 
@@ -30,6 +31,7 @@ class Session:
     tally: Tally
     earlier: pl.DataFrame
     """Traces of the runs that were given with --from, in `COLUMNS`."""
+    steered: Steered
     arms: list[Arm] = field(default_factory=list)
     """Those drawn so far."""
 
@@ -52,13 +54,18 @@ class Session:
         arm = Arm(condition, parse(spec))
         told = materials(problems, self.known(), self.job.config.seed) if arm.context.needs else {}
         arm.build(problems, told, self.room)
-        sampling = replace(self.sampling, n=n or self.sampling.n, seed=arm_seed(self.job.config.seed, condition))
+        return self.draw(arm, replace(self.sampling, n=n or self.sampling.n))
+
+    def draw(self, arm: Arm, sampling: Sampling) -> Arm:
+        """An arm that has been built, drawn under a seed of its own."""
+        sampling = replace(sampling, seed=arm_seed(self.job.config.seed, arm.condition))
         self.tally.wanted(-len(arm.skipped) * sampling.n)
         self.arms.append(arm)
+        describe = self.steered.attach(self.engine, sampling)
         try:
-            draw(self.store, self.engine, arm, sampling, self.job.thinking, self.job.config.lenient, self.tally)
+            draw(self.store, self.engine, arm, sampling, self.job, self.tally)
         finally:
-            self.store.remember(self.engine)
+            self.store.remember(self.engine, arm.condition, describe())
         return arm
 
 

@@ -31,8 +31,8 @@ PARTS = "parts"
 USED = "used.json"
 KEY = ("condition", "benchmark", "problem_id", "sample")
 """What a sample is known by."""
-NOTES = {"trace_id": pl.String(), "measure": pl.String(), "value": pl.Float64()}
-"""Figures about single samples (what an intervention did, what was trimmed), which become rows of `values`."""
+NOTES = {"trace_id": pl.String(), "measure": pl.String(), "value": pl.Float64(), "text": pl.String()}
+"""What is known of single samples (what an intervention did, what was trimmed): a figure or a word each."""
 
 
 class Store:
@@ -74,10 +74,16 @@ class Store:
         never = rows.filter(failed).unique(KEY, keep="last", maintain_order=True)
         return pl.concat([drawn, never.join(drawn.select(KEY), on=KEY, how="anti")])
 
-    def remember(self, engine: Engine) -> None:
-        """Keep what the engine says of its decoding, for the day the run is finished without it."""
+    def remember(self, engine: Engine, condition: str, done: list[dict[str, Any]]) -> None:
+        """Keep what the engine says of its decoding, and what was done to an arm, for the day the run is finished."""
         if engine.used:
-            write_text(self.out / PARTS / USED, json.dumps({"name": engine.name, **engine.used}, indent=1, default=str))
+            before = self.used().get("interventions", {})
+            used = {
+                "name": engine.name,
+                **engine.used,
+                "interventions": {**before, **({condition: done} if done else {})},
+            }
+            write_text(self.out / PARTS / USED, json.dumps(used, indent=1, default=str))
 
     def used(self) -> dict[str, Any]:
         """The decoding parameters really used, as the engine told them last."""

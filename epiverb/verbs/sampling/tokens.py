@@ -11,7 +11,7 @@ import polars as pl
 from epiverb.run import polars_schema
 
 if TYPE_CHECKING:
-    from epiverb.models.base import Completion
+    from epiverb.models.base import Completion, Engine
 
 Span = tuple["int | None", "int | None"]
 Spans = Callable[["Completion"], "list[Span]"]
@@ -58,6 +58,23 @@ def _of(trace: str, frame: pl.DataFrame, table: str) -> pl.DataFrame:
     return frame.with_columns(pl.lit(trace).alias("trace_id")).select(list(polars_schema(table)))
 
 
+def spans_of(engine: Engine) -> Spans | None:
+    """A function that finds the places of an engine's tokens in its texts; None where it has no tokenizer."""
+    tokenizer = getattr(getattr(engine, "chat", None), "tokenizer", None)
+    if tokenizer is None:
+        return None
+    made: list[Spans] = []
+
+    def spans(completion: Completion) -> list[Span]:
+        if not made:  # the vocabulary is gone through when the first log-probabilities come, or never
+            from epiverb.models.pieces import token_bytes
+
+            made.append(spans_by(token_bytes(tokenizer)))
+        return made[0](completion)
+
+    return spans
+
+
 def spans_by(pieces: Sequence[bytes]) -> Spans:
     """A function that finds the places of a completion's tokens, from the bytes that each token of the vocabulary adds."""
 
@@ -77,14 +94,18 @@ def places(added: Sequence[bytes], text: str, given: int = 0) -> list[Span]:
 
     >>> places([b"ab", "é".encode()[:1], "é".encode()[1:]], "abé")
     [(0, 2), (2, 3), (2, 3)]
+    >>> places([b"\\xc3", b"ab"], "\ufffdab")
+    [(0, 1), (1, 3)]
     """
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     spelled: list[str] = []
-    bounds, count = [], 0
+    bounds, count, pending = [], 0, False
     for piece in added:
         new = decoder.decode(piece)
         spelled.append(new)
-        start, count = count, count + len(new)
+        # Bytes that were waiting for the rest of a character, and now will not get it, show as one sign of their own.
+        broken = pending and piece != b"" and not 0x80 <= piece[0] < 0xC0
+        start, count = count + broken, count + len(new)
         pending = bool(decoder.getstate()[0])
         bounds.append((start, count + pending))
     spelled.append(decoder.decode(b"", final=True))

@@ -1,0 +1,74 @@
+"""`epiverb score`: what a model computes about the traces of a run, added to the run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from epiverb.configs.score import ScoreConfig
+from epiverb.errors import ConfigError
+from epiverb.run import Run
+from epiverb.schema import SCHEMA_VERSION
+from epiverb.text import lexicon as lexicons
+from epiverb.verbs.sampling.store import locked
+from epiverb.verbs.scoring.job import Job, Progress
+
+
+def score(config: ScoreConfig, *, progress: Progress | None = None) -> dict[str, Any]:
+    """The document of what was added: blocks `tokens`, `richness`, `pressure` as far as they were asked for.
+
+    Raises:
+        ConfigError: settings that cannot be; DataError: a run without what is needed.
+        AlignmentError: another tokenizer made the run's token ids. EngineError: no model, or no memory for it.
+    """
+    _check(config)
+    run = Run(config.run)
+    name = config.lexicon or next(iter(run.manifest.get("lexicons") or {"epiverb-en": None}))
+    lex = lexicons.load(name)
+    if config.lexicon and name not in run.manifest.get("lexicons", {}):
+        raise ConfigError(
+            f"{config.run}: was not analysed with the lexicon {name}; it has {', '.join(run.manifest['lexicons'])}."
+        )
+    with locked(Path(config.run)):
+        if config.model == "none":
+            return _run_stages(Job(config, run, lex, None, None, progress))
+        from epiverb.models.hf import HF
+        from epiverb.models.scorer import Scorer
+        from epiverb.verbs.scoring.source import Source
+
+        options: dict[str, Any] = {
+            "dtype": config.dtype,
+            "device": config.device,
+            "device_map": config.device_map,
+            "plain": config.plain,
+        }
+        with HF(config.model, trust_remote_code=config.trust_remote_code, **options) as engine:
+            scorer = Scorer(engine, batch_tokens=config.batch_tokens)
+            return _run_stages(Job(config, run, lex, scorer, Source(run, engine.chat), progress))
+
+
+def _check(config: ScoreConfig) -> None:
+    if config.model == "none" and (config.richness or config.pressure):
+        raise ConfigError("--richness and --pressure are computed by a model. Pass --model DIR|NAME.")
+    for name in ("top_k", "window", "around", "draws"):
+        if getattr(config, name) < 1:
+            raise ConfigError(f"--{name.replace('_', '-')} {getattr(config, name)}: at least 1.")
+    if config.limit is not None and config.limit < 1:
+        raise ConfigError(f"--limit {config.limit}: at least one trace.")
+
+
+def _run_stages(job: Job) -> dict[str, Any]:
+    document: dict[str, Any] = {"schema": SCHEMA_VERSION, "run": job.config.run, "lexicon": job.lex.name}
+    if job.config.richness:
+        from epiverb.verbs.scoring.richness import richness
+
+        document["richness"] = richness(job)
+    if job.config.pressure:
+        from epiverb.verbs.scoring.pressure import pressure
+
+        document["pressure"] = pressure(job)
+    if not (job.config.richness or job.config.pressure):
+        from epiverb.verbs.scoring.trajectories import trajectories
+
+        document["tokens"] = trajectories(job)
+    return document

@@ -1,0 +1,279 @@
+"""Token trajectories of a run: entropy, confidence and propensity of every token, by a model or from what is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from epiverb.errors import DataError
+from epiverb.measures import TOKEN_MEASURES
+from epiverb.measures.tokens import Trajectory, entropy_bounds
+from epiverb.models.scorer import Item, Scored
+from epiverb.run import conform
+from epiverb.verbs.sampling.store import write
+from epiverb.verbs.scoring.events import study
+from epiverb.verbs.scoring.job import Job, Keeper, reasons, sets_of
+from epiverb.verbs.scoring.source import Aligned
+from epiverb.verbs.scoring.store import Parts, documents, install, remember
+
+STAGE = "tokens"
+SCHEMA: dict[str, Any] = {
+    "trace_id": pl.String,
+    "fault": pl.String,
+    "position": pl.Int64,
+    "token_id": pl.Int64,
+    "start": pl.Int64,
+    "end": pl.Int64,
+    **dict.fromkeys(("logprob", "low", "high", "confidence", "certainty"), pl.Float32),
+}
+"""A token of a trace; a trace that has none because of `fault` is one row. Masses stand in columns `mass/SET` behind these."""
+
+
+def trajectories(job: Job) -> dict[str, Any]:
+    """Score what is not scored yet, put values and points into the run, and give the document."""
+    traces = _traces(job)
+    sets = sets_of(job.lex, job.source.tokenizer) if job.source else {}
+    identity = job.identity(STAGE, sets=sets, top_k=job.config.top_k, limit=job.config.limit)
+    parts = Parts(job.run.path, STAGE, identity)
+    done = {key for (key,) in parts.done("trace_id")}
+    keeper = Keeper(parts, STAGE, len(traces), job.progress, done=len(done))
+    todo = traces.filter(~pl.col("trace_id").is_in(list(done)))
+    keeper.take(_computed(job, todo, sets) if job.scorer else _stored(job, todo))
+    document = _finish(job, parts, traces, sets)
+    parts.drop()
+    return document
+
+
+def _traces(job: Job) -> pl.DataFrame:
+    columns = [
+        "trace_id",
+        "problem_id",
+        "benchmark",
+        "condition",
+        "context",
+        "sample",
+        "prompt",
+        "response",
+        "correct",
+        "status",
+    ]
+    traces = job.run.scan("traces").select(columns).collect()
+    return traces.head(job.config.limit) if job.config.limit else traces
+
+
+def _computed(job: Job, traces: pl.DataFrame, sets: dict[str, list[int]]) -> Iterator[pl.DataFrame]:
+    """A frame for each trace, in the order in which the model is done with them."""
+    assert job.scorer is not None
+    assert job.source is not None
+    waiting: dict[str, Aligned] = {}
+    faulty: list[pl.DataFrame] = []
+
+    def items() -> Iterator[Item]:
+        assert job.source is not None
+        for one in job.source.read(traces):
+            if one.fault:
+                faulty.append(_fault(one.key, one.fault, sets))
+                continue
+            waiting[one.key] = one
+            yield Item(one.key, one.prompt, one.ids)
+
+    for scored in job.scorer.score(items(), sets=sets, k=job.config.top_k):
+        yield from _taken(faulty)
+        one = waiting.pop(scored.key)
+        yield _fault(one.key, scored.fault, sets) if scored.fault else _frame(one, scored, sets)
+    yield from _taken(faulty)
+
+
+def _taken(frames: list[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    while frames:
+        yield frames.pop(0)
+
+
+def _schema(sets: Iterable[str]) -> dict[str, Any]:
+    return SCHEMA | {f"mass/{name}": pl.Float32 for name in sets}
+
+
+def _fault(key: str, fault: str, sets: Iterable[str]) -> pl.DataFrame:
+    row = {"trace_id": key, "fault": fault}
+    return pl.DataFrame([row], schema=_schema(sets))
+
+
+def _frame(one: Aligned, scored: Scored, sets: Iterable[str]) -> pl.DataFrame:
+    n = len(one.ids)
+    top = scored["top_logprobs"]
+    columns = {
+        "trace_id": [one.key] * n,
+        "fault": [None] * n,
+        "position": np.arange(n),
+        "token_id": np.array(one.ids),
+        "start": one.start,
+        "end": one.end,
+        "logprob": scored["logprob"],
+        "low": scored["entropy"],
+        "high": scored["entropy"],
+        "confidence": -top.mean(axis=1) if top.shape[1] else np.full(n, np.nan, np.float32),
+        "certainty": scored["self_certainty"],
+    }
+    masses = {f"mass/{name}": scored[f"mass/{name}"] for name in sets}
+    return pl.DataFrame(columns | masses, schema=_schema(sets))
+
+
+def _stored(job: Job, traces: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """A frame for each trace from what the run holds: log-probabilities, and bounds on entropy from those of the top k."""
+    if not job.run.scan("tokens").filter(pl.col("logprob").is_not_null()).head(1).collect().height:
+        raise DataError(
+            f"{job.run.path}: holds no log-probabilities, so a model has to score it. Pass --model DIR|NAME, "
+            "or sample with --logprobs 20."
+        )
+    vocabulary = (job.run.manifest.get("engine") or {}).get("vocabulary")
+    for part in traces.iter_slices(1_000):
+        keys = part["trace_id"].to_list()
+        mine = pl.col("trace_id").is_in(keys)
+        tokens = job.run.scan("tokens").filter(mine).sort("trace_id", "position").collect()
+        tops = job.run.scan("alternatives").filter(mine & (pl.col("rank") < job.config.top_k)).collect()
+        by_trace = {str(key): own for (key,), own in tokens.group_by("trace_id", maintain_order=True)}
+        top_of = {str(key): own for (key,), own in tops.group_by("trace_id", maintain_order=True)}
+        for key in keys:
+            own = by_trace.get(key)
+            if own is None or own["logprob"].null_count() == len(own):
+                yield _fault(key, "no log-probabilities are stored", ())
+            else:
+                yield _from_stored(own, top_of.get(key), vocabulary)
+
+
+def _from_stored(own: pl.DataFrame, top: pl.DataFrame | None, vocabulary: int | None) -> pl.DataFrame:
+    n = len(own)
+    low, high, confidence = (np.full(n, np.nan) for _ in range(3))
+    if top is not None and len(top):
+        k = int(top["rank"].max()) + 1  # type: ignore[arg-type]
+        logprobs = np.full((int(own["position"].max()) + 1, k), np.nan)  # type: ignore[arg-type]
+        logprobs[top["position"].to_numpy(), top["rank"].to_numpy()] = top["logprob"].to_numpy()
+        logprobs = logprobs[own["position"].to_numpy()]
+        whole = np.isfinite(logprobs).all(axis=1)
+        low[whole], high[whole] = entropy_bounds(logprobs[whole], vocabulary)
+        confidence[whole] = -logprobs[whole].mean(axis=1)
+    figures = {"low": low, "high": high, "confidence": confidence, "certainty": np.full(n, np.nan)}
+    places = [pl.col(name).fill_null(-1) for name in ("start", "end")]
+    frame = own.select("trace_id", pl.lit(None).alias("fault"), "position", "token_id", *places, pl.col("logprob"))
+    return frame.with_columns(pl.Series(name, column) for name, column in figures.items()).cast(pl.Schema(SCHEMA))
+
+
+def _finish(job: Job, parts: Parts, traces: pl.DataFrame, sets: dict[str, list[int]]) -> dict[str, Any]:
+    exact = job.scorer is not None
+    rows = parts.scan()
+    faults = rows.filter(pl.col("fault").is_not_null()).select("fault").collect()["fault"]
+    values: list[pl.DataFrame] = []
+    files: dict[str, list[Path]] = {"values": [], "points": []}
+    for number, file in enumerate(parts.files):
+        frame = pl.read_parquet(file).filter(pl.col("fault").is_null())
+        points = _points(frame, sets, exact)
+        files["points"].append(_written(parts, "points", number, points))
+        values.append(_values(frame, sets, exact, job.config.window))
+    found, events = study(job, parts, traces, exact)
+    table = pl.concat([*values, found])
+    files["values"].append(_written(parts, "values", 0, table))
+    own = sorted({*table["measure"].unique(), *_names(files["points"])})
+    before = documents(job.run.path).get(STAGE, {}).get("tables", {})
+    for name in ("values", "points"):
+        install(job.run, STAGE, name, files[name], [*own, *before.get("measures", [])])
+    document = _document(job, traces, table, faults, rows, exact, sets) | events | {"tables": {"measures": own}}
+    remember(job.run.path, STAGE, document)
+    return document
+
+
+def _names(files: list[Path]) -> list[str]:
+    return pl.scan_parquet(files).select(pl.col("measure").unique()).collect()["measure"].to_list() if files else []
+
+
+def _written(parts: Parts, table: str, number: int, frame: pl.DataFrame) -> Path:
+    path = parts.folder / table / f"{number:05}.parquet"
+    write(path, conform(frame, table))
+    return path
+
+
+def _trajectory(frame: pl.DataFrame, sets: Iterable[str], exact: bool, window: int) -> Trajectory:
+    def column(name: str) -> np.ndarray | None:
+        values = frame[name].cast(pl.Float64).to_numpy()
+        return values if np.isfinite(values).any() else None
+
+    low = column("low")
+    masses = {name: frame[f"mass/{name}"].cast(pl.Float64).to_numpy() for name in sets}
+    high = low if exact else column("high")
+    return Trajectory(column("logprob"), low, high, column("confidence"), column("certainty"), masses, window)
+
+
+def _values(frame: pl.DataFrame, sets: Iterable[str], exact: bool, window: int) -> pl.DataFrame:
+    found = []
+    measures = [TOKEN_MEASURES.get(name) for name in TOKEN_MEASURES]
+    for (key,), own in frame.group_by("trace_id", maintain_order=True):
+        trajectory = _trajectory(own, sets, exact, window)
+        for measure in measures:
+            for name, value in measure(trajectory).items():
+                found.append((key, name, measure.version, value if np.isfinite(value) else None))
+    schema = {"trace_id": pl.String, "measure": pl.String, "version": pl.Int64, "value": pl.Float64}
+    return pl.DataFrame(found, schema=schema, orient="row")
+
+
+def _points(frame: pl.DataFrame, sets: Iterable[str], exact: bool) -> pl.DataFrame:
+    """All tokens at once: what is along tokens is computed token by token."""
+    trajectory = _trajectory(frame, sets, exact, 1)
+    shown = []
+    for measure in (TOKEN_MEASURES.get(name) for name in TOKEN_MEASURES):
+        for name, column in (measure.points(trajectory) if measure.points else {}).items():
+            if column is not None:
+                value = pl.Series("value", np.asarray(column, np.float64), nan_to_null=True)
+                labels = (pl.lit(name).alias("measure"), pl.lit("token").alias("axis"))
+                shown.append(
+                    frame.select("trace_id", *labels, pl.col("position").cast(pl.Float64).alias("x")).with_columns(
+                        value
+                    )
+                )
+    schema = {"trace_id": pl.String, "measure": pl.String, "axis": pl.String, "x": pl.Float64, "value": pl.Float64}
+    return pl.concat(shown) if shown else pl.DataFrame(schema=schema)
+
+
+def _document(
+    job: Job, traces: pl.DataFrame, table: pl.DataFrame, faults: pl.Series, rows: pl.LazyFrame, exact: bool,
+    sets: dict[str, list[int]],
+) -> dict[str, Any]:  # fmt: skip
+    counted = rows.filter(pl.col("fault").is_null()).select(
+        pl.len(), pl.col("low").is_nan().sum() if exact else pl.lit(0)
+    )
+    n_tokens, n_unknown = counted.collect().row(0)
+    return {
+        "model": job.scorer.used if job.scorer else None,
+        "entropy": "exact" if exact else "bounds from stored top-k log-probabilities",
+        "n_traces": len(traces),
+        "n_scored": len(traces) - len(faults),
+        "unknown": reasons(faults),
+        "n_tokens": n_tokens,
+        "n_unknown_positions": n_unknown,
+        "ids": dict(job.source.counts) if job.source else {"stored": len(traces) - len(faults)},
+        "window": job.config.window,
+        "top_k": job.config.top_k,
+        "lexicon": {
+            "name": job.lex.name,
+            "sha256": job.lex.sha256,
+            "marker_tokens": {k: len(v) for k, v in sets.items()},
+        },
+        "measures": _means(job, traces, table),
+    }
+
+
+def _means(job: Job, traces: pl.DataFrame, table: pl.DataFrame) -> list[dict[str, Any]]:
+    """A row for each measure and condition: the mean over problems with its interval."""
+    wide = table.pivot("measure", index="trace_id", values="value")
+    joined = traces.select("trace_id", "problem_id", "benchmark", "condition").join(wide, on="trace_id", how="left")
+    units = {name: TOKEN_MEASURES.get(name).unit for name in TOKEN_MEASURES}
+    found = []
+    for (condition,), own in joined.group_by("condition", maintain_order=True):
+        resampler = job.resampler(own)
+        for name in wide.columns[1:]:
+            interval = resampler.mean(own[name].cast(pl.Float64).to_numpy())
+            unit = units.get(name) or units.get(name.split("/")[0]) or units.get(name.rsplit("-", 1)[0], "share")
+            found.append({"condition": condition, "measure": name, "unit": unit, **interval.as_dict()})
+    return found
