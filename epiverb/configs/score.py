@@ -27,6 +27,20 @@ class ScoreConfig:
     """What distillation from a teacher that is shown a context would push, before any training."""
     contexts: tuple[str, ...] = setting(("s", "s-nothink", "answer", "unrelated"), metavar="NAME[,NAME...]")
     """Contexts of --pressure. s is solution, s-nothink solution-no-think; else as in: epiverb ls contexts."""
+    beliefs: bool = setting(False)
+    """The distribution over candidate answers along the thinking, and what sentences and markers do to it."""
+    mi: bool = setting(False)
+    """Mutual information of every token's state with the gold answer's, and its peaks."""
+    signals: bool = setting(False)
+    """How well each score of a trace tells right from wrong, within problems; needs no model."""
+    at: str = setting("sentence", metavar="sentence|step")
+    """Where the thinking is broken off for --beliefs: behind sentences, or at blank lines."""
+    stem: str = setting("boxed", metavar="NAME")
+    """Words before a forced answer: boxed, final-answer (as EAT published), final-answer-line."""
+    places: int | None = setting(None, metavar="N")
+    """At most N places a trace, evenly spread. Default: all."""
+    rollouts: int = setting(0, metavar="N")
+    """Sample N answers at every place instead of scoring the candidates."""
     lexicon: str | None = setting(None, short="-l", metavar="NAME|FILE")
     """Lexicon whose markers are looked at. Default: the run's primary one."""
     top_k: int = setting(20, metavar="K")

@@ -49,6 +49,8 @@ class Beliefs:
     """Entropy of the first token of the answer, nats."""
     mean_N_K: Column | None = None
     """Probabilities by the mean log-probability a token, instead of the sum."""
+    single_N: Mask = field(default_factory=lambda: np.zeros(0, bool))
+    """Whether one sentence alone lies between an entry and the one before."""
 
     @property
     def steps(self) -> int:
@@ -117,13 +119,14 @@ def changes(beliefs: Beliefs, window: int = WINDOW) -> tuple[Ints, Ints, Mask]:
         changed[n] |= leader[n + ahead] != leader[n - 1]
     free = np.flatnonzero(~beliefs.marked_N[: steps + 1])[1:].tolist()  # entry 0 is no sentence
     pairs = []
-    for n in np.flatnonzero(beliefs.marked_N[: steps + 1]).tolist():
+    marked: list[int] = np.flatnonzero(beliefs.marked_N[: steps + 1]).tolist()
+    for at in marked:
         if not free:
             break
-        right = bisect(free, n)
+        right = bisect(free, at)
         near = free[max(right - 1, 0) : right + 1]
-        free.remove(nearest := min(near, key=partial(_distance, n)))
-        pairs.append((n, nearest))
+        free.remove(nearest := min(near, key=partial(_distance, at)))
+        pairs.append((at, nearest))
     told = np.array(pairs, dtype=np.int64).reshape(-1, 2)
     return told[:, 0], told[:, 1], changed
 

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from epiverb.measures.base import Ints, Mask
-from epiverb.schema import EPISTEMIC
+from epiverb.measures.base import Hits, Ints, Mask
 from epiverb.text import sentences
 
 UNITS = ("sentence", "step")
@@ -30,20 +29,22 @@ class Boundaries:
     single_N: Mask
     """Whether one sentence lies between this place and the one before; several where places were thinned out."""
 
-    def kinds(self, hits: pl.DataFrame) -> tuple[Mask, Mask]:
+    def kinds(self, hits: Hits | None) -> tuple[Mask, Mask]:
         """Whether each sentence holds an epistemic marker; and whether a procedural word and no epistemic marker.
 
         Args:
-            hits: rows of the `hits` table of this trace and one lexicon.
+            hits: of this trace and one lexicon; None: it has none. Those in loops do not count.
         """
-        found = []
-        for categories in (list(EPISTEMIC), ["procedural"]):
-            start = hits.filter(pl.col("category").is_in(categories))["start"].to_numpy()
-            inside = start[(start >= self.end_N[0]) & (start < self.end_N[-1])]
-            mask = np.zeros(len(self.end_N), bool)
-            mask[np.searchsorted(self.end_N, inside, side="right")] = True
-            found.append(mask)
-        return found[0], found[1] & ~found[0]
+        told = hits.select(~hits.in_loop) if hits is not None else None
+        epistemic = self._holding(told.epistemic.start if told else np.zeros(0, np.int64))
+        procedural = self._holding(told.start[told.named("procedural")] if told else np.zeros(0, np.int64))
+        return epistemic, procedural & ~epistemic
+
+    def _holding(self, start: Ints) -> Mask:
+        inside = start[(start >= self.end_N[0]) & (start < self.end_N[-1])]
+        mask = np.zeros(len(self.end_N), bool)
+        mask[np.searchsorted(self.end_N, inside, side="right")] = True
+        return mask
 
 
 def boundaries(traces: pl.DataFrame, unit: str = "sentence", most: int | None = None) -> list[Boundaries | str]:

@@ -46,7 +46,7 @@ class Forced:
 
 
 def force(
-    parts: Split | Whole, ids_T: Sequence[int], ends_N: Sequence[int], probe: Probe, *, share: bool | None = None
+    parts: Split | Whole, ids_T: Sequence[int], ends_N: Sequence[int] | Ints, probe: Probe, *, share: bool | None = None
 ) -> Forced:
     """Log-probabilities of the probe's candidates behind `ids_T[:end]` for each end, with the entropies on the way.
 

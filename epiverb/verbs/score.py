@@ -50,6 +50,10 @@ def score(config: ScoreConfig, *, progress: Progress | None = None) -> dict[str,
 def _check(config: ScoreConfig) -> None:
     if config.model == "none" and (config.richness or config.pressure):
         raise ConfigError("--richness and --pressure are computed by a model. Pass --model DIR|NAME.")
+    if config.model == "none" and (config.beliefs or config.mi):
+        raise ConfigError("--beliefs and --mi are asked of a model. Pass --model DIR|NAME.")
+    if config.rollouts < 0 or (config.places is not None and config.places < 1):
+        raise ConfigError("--rollouts is 0 or more, --places 1 or more.")
     for name in ("top_k", "window", "around", "draws"):
         if getattr(config, name) < 1:
             raise ConfigError(f"--{name.replace('_', '-')} {getattr(config, name)}: at least 1.")
@@ -67,7 +71,11 @@ def _run_stages(job: Job) -> dict[str, Any]:
         from epiverb.verbs.scoring.pressure import pressure
 
         document["pressure"] = pressure(job)
-    if not (job.config.richness or job.config.pressure):
+    if job.config.beliefs or job.config.mi or job.config.signals:
+        from epiverb.verbs.beliefs import added
+
+        document |= added(job)
+    elif not (job.config.richness or job.config.pressure):
         from epiverb.verbs.scoring.trajectories import trajectories
 
         document["tokens"] = trajectories(job)

@@ -73,7 +73,7 @@ class Answers:
         found: dict[str, Candidates] = {}
         numbered = self.traces.with_columns(pl.Series("meaning", self.meaning, pl.Int64))
         for (problem,), part in numbered.group_by("problem", maintain_order=True):
-            told = _of(part, self.gold.get(int(problem)), most)  # type: ignore[call-overload]
+            told = _of(part, self.gold.get(int(problem)), most)
             found |= dict.fromkeys(part["trace_id"].to_list(), told)
         return found
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import polars as pl
 
 from epiverb.errors import DataError
-from epiverb.measures.base import Ints
-from epiverb.measures.beliefs import Beliefs, closed_world
+from epiverb.measures.base import Column, Ints
+from epiverb.measures.beliefs import closed_world
 from epiverb.measures.boundaries import Boundaries
 from epiverb.models.beliefs import force
 from epiverb.models.heads import Split, Whole
@@ -18,64 +17,66 @@ from epiverb.models.probe import Probe
 from epiverb.models.stems import Stem
 from epiverb.text.thinking import FAMILIES
 from epiverb.verbs.beliefs.candidates import Candidates
+from epiverb.verbs.scoring.source import Aligned
 
 NO_CANDIDATES = "no answer: none of its problem's samples has one that can be read, and no gold answer is known"
 ONE_CANDIDATE = "one candidate answer: all samples agree and no other answer is known, so that nothing can be undecided"
 NO_TAG = "its thinking is marked by no tag that is known"
 NO_NUMBER = "the model gives NaN"
+TOO_LONG = "longer than the model: its prompt and an answer alone do not fit"
 
 
 @dataclass(frozen=True)
-class Tokens:
-    """A trace as tokens."""
+class Told:
+    """What is known along one trace, entry n behind its nth place."""
 
-    prompt: tuple[int, ...]
-    response: tuple[int, ...]
-    start_T: Ints
-    """Code point in the response where each token begins, rising."""
+    p_N_K: Column
+    logp_N_K: Column | None
+    """Natural log-probability of each candidate with its end, behind the stem; None: sampled."""
+    scored_K: Ints
+    """Tokens of each candidate that were scored; answers sampled, where they were."""
+    eat_N: Column
+    asked_N: Column
+    tokens_N: Ints
+    """Tokens of the thinking up to there."""
+    texts: tuple[str, ...]
+    right: tuple[bool, ...]
+    own: int | None
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What all traces are asked."""
+    """What all traces are asked, and of which model."""
 
     parts: Split | Whole
     tokenizer: Any
     stem: Stem
     window: int | None
-    share: bool | None = None
 
-    def forced(self, tokens: Tokens, at: Boundaries, closing: str, found: Candidates) -> tuple[Beliefs, Ints] | str:
-        """Beliefs, and how many of `at`'s places they cover from the first on; or why there are none."""
-        if reason := lacking(found):
-            return reason
+    def scored(self, one: Aligned, at: Boundaries, closing: str, found: Candidates) -> Told | str:
+        """Beliefs at the first places, as many as the model is long enough for; or why there are none."""
         try:
             probe = Probe.of(self.tokenizer, closing, self.stem, found.texts)
         except DataError as error:
             return str(error).rstrip(".")
-        inside = np.searchsorted(tokens.start_T, at.end_N, side="left")
-        ends = len(tokens.prompt) + inside
-        fits = np.ones(len(ends), bool) if self.window is None else ends + probe.longest <= self.window
-        if not fits[0]:
-            return f"longer than the model: its prompt alone and an answer take more than {self.window:,} tokens"
-        if ends[0] < 1:
-            return "no prompt is known, so that its thinking stands behind nothing"
-        kept = int(fits.sum())
-        told = force(self.parts, (*tokens.prompt, *tokens.response), ends[:kept], probe, share=self.share)
+        inside = cuts(one, at)
+        ends = len(one.prompt) + inside
+        kept = len(ends) if self.window is None else int((ends + probe.longest <= self.window).sum())
+        if not kept:
+            return TOO_LONG
+        told = force(self.parts, (*one.prompt, *one.ids), ends[:kept], probe)
         if not np.isfinite(told.logp_N_K).all():
             return NO_NUMBER
-        beliefs = Beliefs(
-            closed_world(told.logp_N_K),
-            np.array(found.right),
-            tokens_N=(inside[:kept] - inside[0]).astype(float),
-            coverage_N=np.exp(told.logp_N_K).sum(1),
-            eat_N=told.closed_N,
-            asked_N=told.asked_N,
-            mean_N_K=closed_world(told.logp_N_K / told.scored_K),
-            logp_N_K=told.logp_N_K,
-            scored_K=told.scored_K,
-        )
-        return beliefs, np.arange(kept)
+        return Told(
+            closed_world(told.logp_N_K), told.logp_N_K, told.scored_K, told.closed_N, told.asked_N,
+            inside[:kept] - inside[0], found.texts, found.right, found.own.get(one.key),
+        )  # fmt: skip
+
+
+def cuts(one: Aligned, at: Boundaries) -> Ints:
+    """Tokens of the response before each place; a token across it (a full stop and a line feed) is before it."""
+    known = np.maximum.accumulate(np.maximum(one.start, 0))
+    return np.searchsorted(known, at.end_N, side="left")
 
 
 def lacking(found: Candidates) -> str | None:
@@ -98,9 +99,3 @@ def knows(tokenizer: Any, closing: str) -> bool:
     if len(tokenizer.encode(closing, add_special_tokens=False)) == 1:
         return True
     return closing in str(tokenizer.chat_template or "")
-
-
-def with_context(beliefs: Beliefs, at: Boundaries, kept: Ints, hits: pl.DataFrame, own: int | None) -> Beliefs:
-    """The beliefs with the trace's own answer and the kinds of its sentences."""
-    marked, procedural = at.kinds(hits)
-    return replace(beliefs, own=own, marked_N=marked[kept], procedural_N=procedural[kept])
