@@ -62,6 +62,13 @@ COMMANDS: dict[str, Command] = {
         "epiverb.cli.sampling:print_sft",
         notes="epiverb.cli.sampling:sft_notes",
     ),
+    "score": Command(
+        "epiverb.configs.score:ScoreConfig",
+        "epiverb.verbs.score:score",
+        "epiverb.cli.scoring:print_scores",
+        notes="epiverb.cli.scoring:notes",
+        progress="epiverb.cli.sampling:progress",
+    ),
     "validate": Command(
         "epiverb.configs.lexicons:ValidateConfig",
         "epiverb.verbs.lexicons:validate",
@@ -105,6 +112,7 @@ _SHORT = {
     "analyze": "Trace files to markers, trajectories and a report.",
     "sample": "Responses to problems, with or without a context, graded and analysed.",
     "eval": "A model on benchmarks, as published.",
+    "score": "What a model computes about a run's traces: entropy, information, pressure.",
     "sft-data": "Sets for fine-tuning from correct responses.",
     "compare": "What changed from one run to another.",
     "link": "Changes in markers against changes in accuracy.",
