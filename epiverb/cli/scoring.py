@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.text import Text
 
+from epiverb.cli import beliefs
 from epiverb.cli.summary import _console, _table, interval, number
 from epiverb.cli.terminal import printable
 
@@ -15,7 +16,7 @@ Figure = dict[str, Any]
 def notes(document: dict[str, Any]) -> list[str]:
     """What is unknown and why, and how ids and prompts were come by."""
     lines = []
-    for stage in ("tokens", "richness", "pressure"):
+    for stage in ("tokens", "richness", "pressure", "beliefs", "mi"):
         block = document.get(stage) or {}
         unknown = block.get("unknown") or {}
         lines += [f"{stage}: {n:,} {'trace is' if n == 1 else 'traces are'} unknown: {why}" for why, n in unknown.items()]
@@ -27,7 +28,7 @@ def notes(document: dict[str, Any]) -> list[str]:
                 "which need not give the tokens that were sampled"
             )
         lines += block.get("notes") or []
-    return lines
+    return lines + beliefs.notes(document)
 
 
 def print_scores(document: dict[str, Any]) -> None:
@@ -39,6 +40,7 @@ def print_scores(document: dict[str, Any]) -> None:
         _print_richness(console, document["richness"])
     if "pressure" in document:
         _print_pressure(console, document["pressure"])
+    beliefs.print_beliefs(console, document)
     console.print(Text("Every interval is 95 %, from resampling problems.", "dim"))
     console.print(f"\nrun     {printable(document['run'])}")
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 FOLDS = 5
 BINS = 10
 N_DRAWS = 1_000
+FEW_PROBLEMS = 15
 FEWEST = 10
 """Graded traces below which a signal is not judged."""
 
@@ -214,6 +215,9 @@ def _warnings(rows: list[dict[str, Any]]) -> list[str]:
             f"pooled and within problems disagree in sign: {', '.join(opposite)}. Pooled, a signal also tells hard "
             "problems from easy ones; within problems it does not."
         )
+    few = min((row["within"]["n_problems"] for row in clear), default=0)
+    if clear and few < FEW_PROBLEMS:
+        said.append(f"as few as {few} problems have both right and wrong traces; intervals over so few are too narrow.")
     if len(clear) > 1:
         beyond = sum(row["within"]["lo"] > 0.5 or row["within"]["hi"] < 0.5 for row in clear)
         said.append(
