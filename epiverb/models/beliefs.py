@@ -110,8 +110,12 @@ def _shared(parts: Any, ids_T: Sequence[int], ends: Ints, probe: Probe) -> Force
 
 
 def _parts(ends: Ints, nodes: int, length: int, vocabulary: int) -> Iterator[Ints]:
-    """Prefixes whose continuations go into one pass: by the memory of logits and mask."""
-    rows = max(1, min(LOGITS_BYTES // (4 * vocabulary), MASK_CELLS // (2 * length), length))
+    """Prefixes whose continuations go into one pass: by the memory of logits and mask.
+
+    Tokens of one pass are masked from those of other prefixes but looked at all the same: no more than a quarter of what
+    the cache holds.
+    """
+    rows = min(LOGITS_BYTES // (4 * vocabulary), MASK_CELLS // (2 * length), max(length // 4, 256))
     step = max(1, rows // nodes)
     yield from (ends[i : i + step] for i in range(0, len(ends), step))
 
@@ -145,21 +149,27 @@ def _additive(allowed: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
 def _read(parts: Split, hidden_R_H: torch.Tensor, blocks: int, probe: Probe) -> tuple[Array, Array, Array]:
     """Log-probabilities (prefix by candidate) and the two entropies, from the states of the fed nodes."""
     tree = probe.tree
-    place = np.full(len(tree.token), -1)
-    place[tree.fed] = np.arange(len(tree.fed))
-    logp_N_F_V = log_softmax(parts.head(hidden_R_H)).reshape(blocks, len(tree.fed), -1)
-    path = np.array(tree.paths[0])
-    entropies = [
-        _entropy(logp_N_F_V[:, place[path[tokens - 1]]]) if tokens else None for tokens in (probe.closed, probe.asked)
+    path = tree.paths[0]
+    asked, closed = path[probe.asked - 1], path[probe.closed - 1] if probe.closed else None
+    scored = [np.array(nodes[probe.asked :]) for nodes in tree.paths]
+    # Logits of the stem's own tokens would be most of the work, and nothing is read off them.
+    read = np.unique([*tree.parent[np.concatenate(scored)], *([] if closed is None else [closed])])
+    chosen = _at_nodes(hidden_R_H, np.searchsorted(tree.fed, read), len(tree.fed))
+    logp_N_R_V = log_softmax(parts.head(chosen)).reshape(blocks, len(read), -1)
+    steps = [
+        logp_N_R_V[:, np.searchsorted(read, tree.parent[nodes]), tree.token[nodes]].double().sum(1) for nodes in scored
     ]
-    unknown = np.full(blocks, np.nan)
-    scored = []
-    for nodes in tree.paths:
-        behind = np.array(nodes[probe.asked :])
-        steps = logp_N_F_V[:, place[tree.parent[behind]], tree.token[behind]]
-        scored.append(steps.double().sum(1).cpu().numpy())
-    closed, asked = (unknown if entropy is None else entropy for entropy in entropies)
-    return np.stack(scored, 1), closed, asked
+    logp_N_K = np.stack([step.cpu().numpy() for step in steps], 1)
+    entropy = {
+        node: _entropy(logp_N_R_V[:, np.searchsorted(read, node)]) for node in (asked, closed) if node is not None
+    }
+    return logp_N_K, np.full(blocks, np.nan) if closed is None else entropy[closed], entropy[asked]
+
+
+def _at_nodes(hidden_R_H: torch.Tensor, places: Ints, nodes: int) -> torch.Tensor:
+    """The states at `places` of every block of `nodes` rows."""
+    blocks = hidden_R_H.reshape(-1, nodes, hidden_R_H.shape[1])
+    return blocks[:, places].reshape(-1, hidden_R_H.shape[1])
 
 
 def _entropy(logp_N_V: torch.Tensor) -> Array:

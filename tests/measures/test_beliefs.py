@@ -70,7 +70,10 @@ def test_changes_and_matched_controls_by_hand():
     assert value("belief-changed/control", told) == 0
     crowded = belief([[0.9, 0.1]] * 5, marked=(1, 2, 3))
     marked, control, _ = changes(crowded)
-    assert (marked.tolist(), control.tolist()) == ([1], [4])  # one sentence is free, so that two markers have no control
+    assert (marked.tolist(), control.tolist()) == (
+        [1],
+        [4],
+    )  # one sentence is free, so that two markers have no control
 
 
 def test_gains_of_a_known_posterior():

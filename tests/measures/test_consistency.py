@@ -13,15 +13,21 @@ BY_NAME = {measure.name: measure for measure in CONSISTENCY}
 
 def samples(rows):
     frame = pl.DataFrame(
-        rows, schema={"problem_id": pl.String, "meaning": pl.Int64, "correct": pl.Boolean, "condition": pl.String}, orient="row"
+        rows,
+        schema={"problem_id": pl.String, "meaning": pl.Int64, "correct": pl.Boolean, "condition": pl.String},
+        orient="row",
     ).with_columns(
-        pl.lit("b").alias("benchmark"), pl.lit(None, pl.Int64).alias("step"), pl.int_range(pl.len()).cast(pl.String).alias("trace_id")
+        pl.lit("b").alias("benchmark"),
+        pl.lit(None, pl.Int64).alias("step"),
+        pl.int_range(pl.len()).cast(pl.String).alias("trace_id"),
     )
     return Samples.of(frame, frame["meaning"].to_numpy()), frame
 
 
 def test_by_hand():
-    told, frame = samples([("p", 0, True, None)] * 2 + [("p", 1, False, None), ("p", 2, False, None), ("p", -1, False, None)])
+    told, frame = samples(
+        [("p", 0, True, None)] * 2 + [("p", 1, False, None), ("p", 2, False, None), ("p", -1, False, None)]
+    )
     assert BY_NAME["majority-share"](told).tolist() == [0.5] * 5
     agreement = BY_NAME["agreement"](told)
     np.testing.assert_allclose(agreement[:4], [1 / 3, 1 / 3, 0, 0])

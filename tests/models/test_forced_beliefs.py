@@ -90,7 +90,7 @@ def test_layers_whose_past_is_gone_are_refused_and_scored_apart(folder):
     probe = Probe.of(tokenizer, "</think>", STEMS["boxed"], ["4", "5"])
     parts.model.config.layer_types = ["linear_attention", "full_attention"]
     assert "linear_attention" in why_not(parts)
-    with pytest.raises(EngineError, match="linear_attention.*separate passes"):
+    with pytest.raises(EngineError, match=r"linear_attention.*separate passes"):
         force(parts, [1, 2, 3], [2], probe, share=True)
     parts.model.config.layer_types = ["full_attention", "full_attention"]
     parts.model.config._attn_implementation = "flash_attention_2"
