@@ -95,38 +95,53 @@ def _shared(parts: Any, ids_T: Sequence[int], ends: Ints, probe: Probe) -> Force
     device, tree, length = parts.model.device, probe.tree, int(ends.max(initial=1))
     cache = DynamicCache()  # without the config, so that sliding layers keep what earlier prefixes need
     parts.hidden(torch.tensor([list(ids_T[:length])], device=device), cache)
-    outputs = []
-    for part in _parts(ends, len(tree.fed), length, parts.vocabulary):
+    outputs, order = [], np.argsort(ends, kind="stable")
+    for part in _parts(ends[order], len(tree.fed), length, parts.vocabulary):
+        past = _first(cache, int(part[-1]))
         token = torch.tensor(np.tile(tree.token[tree.fed], len(part)), device=device)[None]
         place = torch.tensor((part[:, None] + tree.depth[tree.fed]).reshape(1, -1), device=device)
-        mask = _masks(parts.model, part, probe, length, place)
+        mask = _masks(parts.model, part, probe, place)
         found = parts.body(
-            input_ids=token, attention_mask=mask, position_ids=place, past_key_values=cache, use_cache=True
+            input_ids=token, attention_mask=mask, position_ids=place, past_key_values=past, use_cache=True
         )
-        cache.crop(-token.shape[1])
         outputs.append(_read(parts, found.last_hidden_state[0], len(part), probe))
-    logp, closed, asked = (np.concatenate(column) for column in zip(*outputs, strict=True))
+    back = np.argsort(order)
+    logp, closed, asked = (np.concatenate(column)[back] for column in zip(*outputs, strict=True))
     return Forced(logp, probe.scored_K, closed, asked)
+
+
+def _first(cache: Any, length: int) -> Any:
+    """A cache of the first tokens alone: what short prefixes do not see need not be masked from them."""
+    from transformers import DynamicCache
+
+    part = DynamicCache()
+    for i, layer in enumerate(cache.layers):
+        part.update(layer.keys[..., :length, :], layer.values[..., :length, :], i)
+    return part
 
 
 def _parts(ends: Ints, nodes: int, length: int, vocabulary: int) -> Iterator[Ints]:
     """Prefixes whose continuations go into one pass: by the memory of logits and mask.
 
-    Tokens of one pass are masked from those of other prefixes but looked at all the same: no more than a quarter of what
+    Tokens of one pass are masked from those of other prefixes but looked at all the same: no more than a tenth of what
     the cache holds.
     """
-    rows = min(LOGITS_BYTES // (4 * vocabulary), MASK_CELLS // (2 * length), max(length // 4, 256))
+    rows = min(LOGITS_BYTES // (4 * vocabulary), MASK_CELLS // (2 * length), max(length // 10, 128))
     step = max(1, rows // nodes)
     yield from (ends[i : i + step] for i in range(0, len(ends), step))
 
 
-def _masks(model: Any, ends: Ints, probe: Probe, length: int, place: torch.Tensor) -> Any:
-    """What each continuation token attends to: the cache before the end of its prefix, its ancestors, itself."""
+def _masks(model: Any, ends: Ints, probe: Probe, place: torch.Tensor) -> Any:
+    """What each continuation token attends to: the cache before the end of its prefix, its ancestors, itself.
+
+    Args:
+        ends: rising; the cache ends with the last of them.
+    """
     import torch
 
     sees = torch.tensor(probe.tree.sees, device=place.device)
     nodes, blocks = len(sees), len(ends)
-    before = torch.arange(length, device=place.device)
+    before = torch.arange(int(ends[-1]), device=place.device)
     cached = (before[None] < torch.tensor(ends, device=place.device)[:, None]).repeat_interleave(nodes, 0)
     own = torch.block_diag(*[sees] * blocks).bool()
     allowed = torch.cat([cached, own], 1)
