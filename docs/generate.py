@@ -46,6 +46,9 @@ def tables_page() -> str:
     parts.append(
         "## Measures\n\nComputed by `epiverb analyze` into `values`; the profile along the response goes to `points`.\n"
     )
+    parts.append(
+        "Those from `surprisal` on are added by `epiverb score`; their trajectories go to `points` on the axis `token`.\n"
+    )
     rows = table()
     parts.append("| " + " | ".join(rows[0]) + " |\n|" + "---|" * len(rows[0]))
     parts += ["| " + " | ".join(row.values()) + " |" for row in rows]

@@ -19,6 +19,7 @@ _PUBLIC = {
     "compare": "epiverb.verbs.api:compare",
     "link": "epiverb.verbs.api:link",
     "plan": "epiverb.verbs.api:plan",
+    "score": "epiverb.verbs.api:score",
     "validate": "epiverb.verbs.api:validate",
     "Run": "epiverb.run:Run",
     "Lexicon": "epiverb.text.lexicon:Lexicon",

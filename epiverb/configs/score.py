@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from epiverb.config import setting
+
+
+@dataclass(frozen=True)
+class Asking:
+    """Where and how answers are asked for by --beliefs."""
+
+    at: Literal["sentence", "step"] = setting("sentence")
+    """Where the thinking is broken off for --beliefs: behind sentences, or at blank lines."""
+    stem: str = setting("boxed", metavar="NAME")
+    """Words before a forced answer: boxed, final-answer (as EAT published), final-answer-line."""
+    places: int | None = setting(None, metavar="N")
+    """At most N places a trace, evenly spread. Default: all."""
+    rollouts: int = setting(0, metavar="N")
+    """Sample N answers at every place instead of scoring the candidates."""
 
 
 @dataclass(frozen=True)
 class ScoreConfig:
     """Add to a run what a model computes about its traces: entropy and confidence a token, information, pressure.
 
-    Without --richness or --pressure the trajectories of all traces are computed; with --model none they are taken from the
+    Without --richness, --pressure, --beliefs, --mi or --signals the trajectories of all traces are computed; with --model none they are taken from the
     log-probabilities that the run holds. Traces are never changed.
 
     Example: epiverb score runs/math500 --model Qwen3-1.7B --pressure --contexts s,s-nothink,answer,unrelated
@@ -33,18 +48,13 @@ class ScoreConfig:
     """Mutual information of every token's state with the gold answer's, and its peaks."""
     signals: bool = setting(False)
     """How well each score of a trace tells right from wrong, within problems; needs no model."""
-    at: str = setting("sentence", metavar="sentence|step")
-    """Where the thinking is broken off for --beliefs: behind sentences, or at blank lines."""
-    stem: str = setting("boxed", metavar="NAME")
-    """Words before a forced answer: boxed, final-answer (as EAT published), final-answer-line."""
-    places: int | None = setting(None, metavar="N")
-    """At most N places a trace, evenly spread. Default: all."""
-    rollouts: int = setting(0, metavar="N")
-    """Sample N answers at every place instead of scoring the candidates."""
+    asking: Asking = Asking()
     lexicon: str | None = setting(None, short="-l", metavar="NAME|FILE")
     """Lexicon whose markers are looked at. Default: the run's primary one."""
     top_k: int = setting(20, metavar="K")
     """Most likely tokens that confidence is made of."""
+    vocabulary: int | None = setting(None, metavar="N")
+    """With --model none: tokens of the vocabulary, which the upper bound on entropy needs. Default: as the run tells."""
     window: int = setting(2048, metavar="N")
     """Tokens of a DeepConf group; 2,048 as published. Take fewer for short traces."""
     around: int = setting(20, metavar="N")

@@ -92,8 +92,8 @@ def entropy_bounds(logprobs_T_K: Column, vocabulary: int | None) -> tuple[Column
     p = np.exp(logprobs_T_K)
     own = -np.sum(np.where(p > 0, p * logprobs_T_K, 0.0), axis=1)
     rest = np.clip(1 - p.sum(axis=1), 0.0, None)
-    rest = np.where(rest < 1e-7, 0.0, rest)  # log-probabilities come in float32
     left = vocabulary - logprobs_T_K.shape[1] if vocabulary is not None else None
+    rest = np.zeros_like(rest) if left == 0 else rest
     with np.errstate(divide="ignore", invalid="ignore"):
         low = own - np.where(rest > 0, rest * np.log(np.minimum(rest, p.min(axis=1))), 0.0)
         if left is None:

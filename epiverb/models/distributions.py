@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 BANNED = -1e4
 """Stands for a logit of minus infinity where it is multiplied with a probability of zero."""
+BLOCK = 128
+"""Entries of a row that `largest` looks at together."""
 Sets = Mapping[str, "Tensor"]
 
 
@@ -30,12 +32,12 @@ def single(logits: Tensor, ids: Tensor, sets: Sets, k: int) -> dict[str, Tensor]
     lse, mean = total.log(), logits.mean(-1)
     found = {"logprob": _at(logits, ids) - lse, "self_certainty": lse - mean - math.log(logits.shape[1])}
     if k:
-        values, top = logits.topk(min(k, logits.shape[1]), -1)
+        values, top = largest(logits, min(k, logits.shape[1]))
         found |= {"top_ids": top, "top_logprobs": values - lse[:, None]}
     if bool(torch.isinf(mean).any()):
         logits.clamp_(min=BANNED)
-    found["entropy"] = (lse - torch.linalg.vecdot(weights, logits) / total).clamp_(min=0)
-    return found | {f"mass/{name}": weights[:, chosen].sum(-1) / total for name, chosen in sets.items()}
+    found |= {f"mass/{name}": weights[:, chosen].sum(-1) / total for name, chosen in sets.items()}
+    return found | {"entropy": (lse - weights.mul_(logits).sum(-1) / total).clamp_(min=0)}
 
 
 def pair(student: Tensor, teacher: Tensor, ids: Tensor, sets: Sets) -> dict[str, Tensor]:
@@ -63,6 +65,33 @@ def pair(student: Tensor, teacher: Tensor, ids: Tensor, sets: Sets) -> dict[str,
     for name in ("kl", "reverse_kl", "jsd", "student_entropy", "teacher_entropy"):
         found[name].clamp_(min=0)  # below zero they are rounding
     return found
+
+
+def ratio(student: Tensor, teacher: Tensor, ids: Tensor) -> dict[str, Tensor]:
+    """Only `student_logprob`, `teacher_logprob` and `log_ratio` of `pair`."""
+    own, other = (_at(logits, ids) - logits.logsumexp(-1) for logits in (student, teacher))
+    return {"student_logprob": own, "teacher_logprob": other, "log_ratio": other - own}
+
+
+def largest(logits: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The `k` largest of each row and where they stand, as `topk` gives them, several times faster for a wide row.
+
+    Blocks of a row are ordered by their largest entry; what is among the k largest lies in one of the first k blocks.
+    """
+    import torch
+
+    rows, width = logits.shape
+    blocks = width // BLOCK
+    if blocks <= 2 * k:
+        values, ids = logits.topk(k, -1)
+        return values, ids
+    whole = logits[:, : blocks * BLOCK].unflatten(1, (blocks, BLOCK))
+    chosen = whole.amax(-1).topk(k, -1).indices
+    inside = whole.gather(1, chosen[:, :, None].expand(rows, k, BLOCK)).flatten(1)
+    ids = (chosen[:, :, None] * BLOCK + torch.arange(BLOCK, device=logits.device)).flatten(1)
+    rest = torch.arange(blocks * BLOCK, width, device=logits.device).expand(rows, -1)
+    values, at = torch.cat([inside, logits[:, blocks * BLOCK :]], 1).topk(k, -1)
+    return values, torch.cat([ids, rest], 1).gather(1, at)
 
 
 def _at(values: Tensor, ids: Tensor) -> Tensor:

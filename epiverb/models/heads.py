@@ -57,7 +57,7 @@ def take_apart(model: Any) -> Split | Whole:
 
 
 class Head:
-    """Hidden states to logits in float32.
+    """Hidden states to logits in float32; in float64 where the model is.
 
     Args:
         linear: the output embedding: a weight (vocabulary x hidden), perhaps a bias.
@@ -79,8 +79,8 @@ class Head:
         import torch
 
         hidden, weight = hidden.to(self.weight.device), self.weight
-        if weight.dtype == torch.float32:
-            logits = torch.nn.functional.linear(hidden.float(), weight)
+        if weight.dtype in (torch.float32, torch.float64):
+            logits = torch.nn.functional.linear(hidden.to(weight.dtype), weight)
         elif weight.is_cuda:
             logits = torch.mm(hidden.to(weight.dtype), weight.T, out_dtype=torch.float32)
         else:
@@ -88,7 +88,7 @@ class Head:
             for at in range(0, len(weight), TILE):
                 logits[:, at : at + TILE] = hidden.float() @ weight[at : at + TILE].float().T
         if self.bias is not None:
-            logits += self.bias.float()
+            logits += self.bias.to(logits.dtype)
         if self.scale != 1.0:
             logits *= self.scale
         if self.cap:
@@ -191,7 +191,8 @@ class Whole:
             raise EngineError(
                 f"{type(self.model).__name__} has no cache and no head apart, so it cannot be scored in parts."
             )
-        return out.logits[0].float(), out.past_key_values
+        logits = out.logits[0]
+        return logits if logits.dtype == torch.float64 else logits.float(), out.past_key_values
 
 
 def _length_changes_rotation(config: Any) -> bool:

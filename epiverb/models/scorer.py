@@ -157,15 +157,23 @@ class Scorer:
 
         yield from self._all((Work(one.key, (None,), (one.prompt,), one.response) for one in items), read, self.chunk)
 
-    def compare(self, pairs: Iterable[Pair], *, sets: Mapping[str, Sequence[int]] | None = None) -> Iterator[Scored]:
+    def compare(
+        self, pairs: Iterable[Pair], *, sets: Mapping[str, Sequence[int]] | None = None, divergences: bool = True
+    ) -> Iterator[Scored]:
         """Each pair's columns, once a context, in any order.
 
-        The student's distribution is computed once for all contexts of a pair. Args and raises as in `score`.
+        The student's distribution is computed once for all contexts of a pair. Raises as `score` does.
+
+        Args:
+            sets: as in `score`.
+            divergences: whether more is wanted than the two log-probabilities of each token.
         """
         places = self._sets(sets or {})
 
         def read(fresh: Fresh, ids: Tensor, prompts: int) -> list[dict[str, Tensor]]:
-            return [distributions.pair(fresh(0), fresh(i), ids, places) for i in range(1, prompts)]
+            if divergences:
+                return [distributions.pair(fresh(0), fresh(i), ids, places) for i in range(1, prompts)]
+            return [distributions.ratio(fresh(0), fresh(i), ids) for i in range(1, prompts)]
 
         work = (
             Work(one.key, tuple(one.teachers), (one.student, *one.teachers.values()), one.response) for one in pairs
@@ -316,7 +324,7 @@ def _chunks(batch: list[Work], chunk: int) -> Iterator[list[Slice]]:
 
 def _scored(key: str, context: str | None, columns: dict[str, Array]) -> Scored:
     """Columns with NaN in all of them where one has it."""
-    unknown = np.isnan(columns["entropy" if "entropy" in columns else "kl"])
+    unknown = np.isnan(columns["logprob" if "logprob" in columns else "log_ratio"])
     if unknown.any():
         columns = {
             name: values

@@ -52,6 +52,14 @@ def plan(*runs: str, **settings: Any) -> dict[str, Any]:
     return verb.plan(build(PlanConfig, {"runs": [str(run) for run in runs], **settings}))
 
 
+def score(run: str | Run, **settings: Any) -> dict[str, Any]:
+    """What a model computes about the traces of a run, added to it, as `epiverb score --json` prints it."""
+    from epiverb.configs.score import ScoreConfig
+    from epiverb.verbs import score as verb
+
+    return verb.score(build(ScoreConfig, {"run": str(run.path if isinstance(run, Run) else run), **settings}))
+
+
 def show(run: Run, trace: str | int = 1, *, lexicon: str | None = None) -> Any:
     """One trace with its markers: coloured in a notebook, plain text in a terminal."""
     from epiverb.verbs.look import view

@@ -15,7 +15,7 @@ from epiverb.verbs.scoring.job import Job, Progress
 
 
 def score(config: ScoreConfig, *, progress: Progress | None = None) -> dict[str, Any]:
-    """The document of what was added: blocks `tokens`, `richness`, `pressure` as far as they were asked for.
+    """The document of what was added: blocks `tokens`, `richness`, `pressure`, `agreement`, `beliefs`, `mi`, `signals` as far as they were asked for.
 
     Raises:
         ConfigError: settings that cannot be; DataError: a run without what is needed.
@@ -52,7 +52,7 @@ def _check(config: ScoreConfig) -> None:
         raise ConfigError("--richness and --pressure are computed by a model. Pass --model DIR|NAME.")
     if config.model == "none" and (config.beliefs or config.mi):
         raise ConfigError("--beliefs and --mi are asked of a model. Pass --model DIR|NAME.")
-    if config.rollouts < 0 or (config.places is not None and config.places < 1):
+    if config.asking.rollouts < 0 or (config.asking.places is not None and config.asking.places < 1):
         raise ConfigError("--rollouts is 0 or more, --places 1 or more.")
     for name in ("top_k", "window", "around", "draws"):
         if getattr(config, name) < 1:

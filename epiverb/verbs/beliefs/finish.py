@@ -33,7 +33,7 @@ def finish(job: Job, parts: Parts, traces: pl.DataFrame) -> dict[str, Any]:
     sentences: list[pl.DataFrame] = []
     for key, told in read(kept):
         values += [(key, m.name, m.version, _number(float(m(told)))) for m in VALUES]
-        points += [_points(key, m.name, np.asarray(m(told)), job.config.at) for m in POINTS]
+        points += [_points(key, m.name, np.asarray(m(told)), job.config.asking.at) for m in POINTS]
         sentences.append(_sentences(key, told))
     table, drawn = pl.DataFrame(values, schema=ROW, orient="row"), pl.concat(points)
     measures = [m.name for m in (*VALUES, *POINTS)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,9 +10,9 @@ import polars as pl
 
 from epiverb.errors import ConfigError
 from epiverb.measures.base import Hits
-from epiverb.measures.boundaries import UNITS, Boundaries, boundaries
+from epiverb.measures.boundaries import Boundaries, boundaries
 from epiverb.models.beliefs import why_not
-from epiverb.models.stems import STEMS, stem
+from epiverb.models.stems import stem
 from epiverb.verbs.beliefs.candidates import Answers, Candidates
 from epiverb.verbs.beliefs.finish import finish
 from epiverb.verbs.beliefs.sampled import sampled
@@ -65,10 +65,9 @@ def beliefs(job: Job, answers: Answers) -> dict[str, Any]:
     config = job.config
     if job.scorer is None or job.source is None:
         raise ConfigError("--beliefs are asked of a model. Pass --model DIR|NAME.")
-    if config.at not in UNITS:
-        raise ConfigError(f"--at {config.at}: choose one of {', '.join(UNITS)}.")
-    chosen = stem(config.stem)
-    settings = {name: getattr(config, name) for name in ("at", "stem", "places", "rollouts", "limit", "seed")}
+    asking = config.asking
+    chosen = stem(asking.stem)
+    settings = {**asdict(asking), "limit": config.limit, "seed": config.seed}
     parts = Parts(job.run.path, STAGE, job.identity(STAGE, **settings))
     done = {key for (key,) in parts.done("trace_id")}
     traces = job.source.traces()
@@ -81,8 +80,8 @@ def beliefs(job: Job, answers: Answers) -> dict[str, Any]:
     document = {
         "model": job.scorer.used,
         "how": _how(job),
-        "unit": config.at,
-        "stem": {"name": config.stem, "text": chosen.text, "end": chosen.end, "source": STEMS[config.stem].source},
+        "unit": asking.at,
+        "stem": {"name": asking.stem, "text": chosen.text, "end": chosen.end, "source": chosen.source},
         "ids": dict(job.source.counts),
     }
     document |= finish(job, parts, traces)
@@ -95,7 +94,7 @@ def _work(job: Job, answers: Answers, traces: pl.DataFrame, asked: Asked) -> Wor
     columns = ("trace_id", "response", "prompt", "thinking_start", "thinking_end")
     rows = job.run.scan("traces").select(columns).collect()
     rows = traces.select("trace_id").join(rows, on="trace_id", how="left", maintain_order="left")
-    found = boundaries(rows, job.config.at, job.config.places)
+    found = boundaries(rows, job.config.asking.at, job.config.asking.places)
     named = {row["trace_id"]: row for row in rows.iter_rows(named=True)}
     tags = {tag for row in named.values() if row["thinking_start"] is not None and (tag := closing_tag(row))}
     known = {tag: knows(asked.tokenizer, tag) for tag in tags}
@@ -104,8 +103,8 @@ def _work(job: Job, answers: Answers, traces: pl.DataFrame, asked: Asked) -> Wor
 
 def _how(job: Job) -> str:
     assert job.scorer is not None
-    if job.config.rollouts:
-        return f"{job.config.rollouts} answers sampled behind every place"
+    if job.config.asking.rollouts:
+        return f"{job.config.asking.rollouts} answers sampled behind every place"
     reason = why_not(job.scorer.parts)
     return f"one pass a place and candidate: {reason}" if reason else "all places of a trace in one pass"
 
@@ -161,7 +160,7 @@ def _told(job: Job, one: Aligned, work: Work) -> Told | str:
         return NO_TAG
     if not work.known[closing]:
         return f"the model has no thinking tag {closing}: it is no token of its, and its chat template does not name it"
-    if not job.config.rollouts:
+    if not job.config.asking.rollouts:
         return work.asked.scored(one, at, closing, found)
     assert job.source is not None
     assert job.scorer is not None
@@ -169,7 +168,7 @@ def _told(job: Job, one: Aligned, work: Work) -> Told | str:
     prompt = job.source.tokenizer.decode(list(one.prompt), skip_special_tokens=False)
     drawn = sampled(
         job.scorer.engine, prompt, cut, closing, work.asked.stem, found, one.key,
-        rollouts=job.config.rollouts, seed=job.config.seed,
+        rollouts=job.config.asking.rollouts, seed=job.config.seed,
     )  # fmt: skip
     return drawn if isinstance(drawn, str) else _counted(drawn, cuts(one, at))
 

@@ -47,6 +47,8 @@ class Aligned:
     start: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     """Code point where each token begins; -1: not known."""
     end: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    given: tuple[int, ...] = ()
+    """The last tokens of `prompt` that are a beginning of the response which was given, not sampled."""
     fault: str | None = None
     """Why there are no tokens."""
 
@@ -123,7 +125,8 @@ class Source:
             spans = places([self.pieces[i] if 0 <= i < len(self.pieces) else b"" for i in ids], text[given:], given)
             if ids and all(start is None for start, _ in spans):
                 return Aligned(row, fault=DIFFER)
-            prompt = (*prompt, *self.tokenizer.encode(text[:given], add_special_tokens=False)) if given else prompt
+            head = tuple(self.tokenizer.encode(text[:given], add_special_tokens=False)) if given else ()
+            return Aligned(row, (*prompt, *head), tuple(ids), _array(spans, 0), _array(spans, 1), head)
         return Aligned(row, prompt, tuple(ids), _array(spans, 0), _array(spans, 1))
 
     def _encoded(self, text: str) -> tuple[list[int], list[Span]]:

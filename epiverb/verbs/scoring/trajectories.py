@@ -129,7 +129,7 @@ def _stored(job: Job, traces: pl.DataFrame) -> Iterator[pl.DataFrame]:
             f"{job.run.path}: holds no log-probabilities, so a model has to score it. Pass --model DIR|NAME, "
             "or sample with --logprobs 20."
         )
-    vocabulary = (job.run.manifest.get("engine") or {}).get("vocabulary")
+    vocabulary = job.config.vocabulary or (job.run.manifest.get("engine") or {}).get("vocabulary")
     for part in traces.iter_slices(1_000):
         keys = part["trace_id"].to_list()
         mine = pl.col("trace_id").is_in(keys)
