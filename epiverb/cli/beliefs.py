@@ -18,7 +18,7 @@ KINDS = ("epistemic", "procedural", "other")
 
 def notes(document: dict[str, Any]) -> list[str]:
     """What is unknown and why, what was left out, and warnings."""
-    lines = []
+    lines: list[str] = []
     told = document.get("agreement") or {}
     lines += told.get("notes") or []
     if told.get("n_alone"):

@@ -26,8 +26,8 @@ class Asking:
 class ScoreConfig:
     """Add to a run what a model computes about its traces: entropy and confidence a token, information, pressure.
 
-    Without --richness, --pressure, --beliefs, --mi or --signals the trajectories of all traces are computed; with --model none they are taken from the
-    log-probabilities that the run holds. Traces are never changed.
+    Without --richness, --pressure, --beliefs, --mi or --signals the trajectories of all traces are computed; with --model
+    none they are taken from the log-probabilities that the run holds. Traces are never changed.
 
     Example: epiverb score runs/math500 --model Qwen3-1.7B --pressure --contexts s,s-nothink,answer,unrelated
     """

@@ -15,7 +15,8 @@ from epiverb.verbs.scoring.job import Job, Progress
 
 
 def score(config: ScoreConfig, *, progress: Progress | None = None) -> dict[str, Any]:
-    """The document of what was added: blocks `tokens`, `richness`, `pressure`, `agreement`, `beliefs`, `mi`, `signals` as far as they were asked for.
+    """The document of what was added: blocks `tokens`, `richness`, `pressure`, `agreement`, `beliefs`, `mi`, `signals`, as far
+    as they were asked for.
 
     Raises:
         ConfigError: settings that cannot be; DataError: a run without what is needed.
