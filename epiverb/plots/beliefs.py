@@ -77,19 +77,15 @@ def _shades(names: list[tuple[str, bool]]) -> list[Any]:
 
 
 def _name_bands(ax: Axes, names: list[tuple[str, bool]], last: np.ndarray) -> None:
-    """Each answer beside its band's end, right ones in words; bands too thin for a line of text are not named."""
+    """Each answer inside its band at the right, right ones said to be; bands too thin for a line of text are not named."""
     top = np.cumsum(last)
     for (text, right), height, upper in zip(names, last, top, strict=True):
-        if height >= 0.06:
-            label = text if len(text) <= 18 else text[:17] + "…"
-            label = label.replace("$", r"\$")
+        if height >= 0.07:
+            label = (text if len(text) <= 18 else text[:17] + "…").replace("$", r"\$")
             ax.annotate(
-                f"{label} ✓" if right else label,
-                (1.01, upper - height / 2),
-                xycoords="axes fraction",
-                va="center",
-                size=8,
-            )
+                f"{label} (right)" if right else label, (0.985, upper - height / 2), xycoords="axes fraction",
+                ha="right", va="center", size=8, color="white" if right else INK,
+            )  # fmt: skip
 
 
 def _mark(ax: Axes, beliefs: pl.DataFrame, hits: pl.DataFrame) -> None:
@@ -115,6 +111,7 @@ def gains(block: Figure, ax: Axes, column: str = "gain") -> Axes:
     _forest(ax, [block[column][kind] for kind in kinds], [KINDS[kind] for kind in kinds])
     ax.set_yticks(np.arange(len(kinds))[::-1], [f"{kind} (n={block['n_sentences'][kind]:,})" for kind in kinds])
     ax.axvline(0, color=FAINT, linewidth=0.8, zorder=0)
+    ax.set_ylim(-0.6, max(len(kinds) - 0.4, 0.6))
     word = "about the answer" if column == "gain" else "on the right answer"
     ax.set_xlabel(f"nats gained {word} a sentence")
     return ax
@@ -131,7 +128,7 @@ def signals(arm: Figure, ax: Axes, top: int = 16) -> Axes:
     ax.axvline(0.5, color=FAINT, linewidth=0.8, zorder=0)
     ax.set_xlim(0, 1)
     ax.set_ylim(-0.7, max(len(rows) - 0.3, 0.7))
-    ax.set_xlabel("chance that a right trace scores higher than a wrong one")
+    ax.set_xlabel("AUROC of right traces over wrong ones")
     if rows:
         ax.legend(frameon=False, ncols=2, loc="lower right", bbox_to_anchor=(1, 1), fontsize=8, labelcolor=INK)
     return ax
