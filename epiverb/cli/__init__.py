@@ -9,18 +9,20 @@ import sys
 def main() -> None:
     """Run `epiverb` and exit: 0 done, 2 the user's mistake (one line), 1 a fault of ours."""
     from epiverb.cli.app import app
-    from epiverb.errors import EpiverbError
+    from epiverb.errors import EpiverbError, Stopped
 
     try:
         app(prog_name="epiverb")
+    except Stopped as stop:
+        _fail(f"epiverb: {stop}", 130)
     except EpiverbError as error:
         _fail(f"epiverb: {error}", 2)
     except BrokenPipeError:
         # `epiverb ... | head`: the reader has seen enough. Python would complain again while closing stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
-    except KeyboardInterrupt as stop:
-        _fail(f"epiverb: {stop.args[0] if stop.args else 'stopped.'}", 130)
+    except KeyboardInterrupt:
+        _fail("epiverb: stopped.", 130)
     except OSError as error:
         # Disk full, permission denied, too many files: the machine's word, with the file it concerns.
         _fail(f"epiverb: {error.filename or 'operating system'}: {error.strerror or error}", 2)

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from epiverb.config import choices, field_docs, is_bool, is_dict, is_list, leaves, load, plain, to_yaml
-from epiverb.errors import ConfigError, nearest
+from epiverb.errors import ConfigError, Stopped, nearest
 from epiverb.registry import resolve
 
 
@@ -204,7 +204,10 @@ def _callback(command: Command) -> Callable[..., None]:
         common = {name: given.pop(f"_{name}") for name in COMMON}
         flags = {paths[key]: value for key, value in given.items() if value not in (None, [])}
         config = load(cls, file=common["config"], sets=common["set"], flags=flags)
-        execute(command, config, **{key: common[key] for key in ("json", "quiet", "dry_run")})
+        try:
+            execute(command, config, **{key: common[key] for key in ("json", "quiet", "dry_run")})
+        except KeyboardInterrupt:
+            raise Stopped("stopped.") from None  # Typer would end the command without a word
 
     call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     call.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}

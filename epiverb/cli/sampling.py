@@ -114,7 +114,9 @@ def _print_table(run: Any, *, passes: bool = False) -> None:
         shares += [row["finished"], row["given_finished"]]
         cells = [_cell(figure, share=True) for figure in shares] + [_cell(row["tokens"])]
         cells += [_cell(row["markers"][name][key]) for name in lexicons for key in ("per_trace", "per_1k_tokens")]
-        table.add_row(_name(row, by), f"{row['n_problems']:,}\n× {row['n_traces'] / row['n_problems']:.3g}{failed}", *cells)
+        table.add_row(
+            _name(row, by), f"{row['n_problems']:,}\n× {row['n_traces'] / row['n_problems']:.3g}{failed}", *cells
+        )
     console.print(table)
     console.print(Text("Intervals are 95 %, from resampling problems; tokens and markers are means a response.", "dim"))
 
@@ -162,11 +164,11 @@ def _print_end(run: Any) -> None:
 
 
 def _print_plan(plan: dict[str, Any]) -> None:
+    import yaml
+
     from epiverb.config import plain
 
     console = _console()
-    import yaml
-
     console.print(printable(yaml.safe_dump(plain(plan["config"]), sort_keys=False, allow_unicode=True)).rstrip())
     shown = ", ".join(f"{key} {value}" for key, value in plan["decoding"].items() if value not in (None, [], ""))
     console.print(f"\ndecoding   {printable(shown)}")
@@ -176,9 +178,10 @@ def _print_plan(plan: dict[str, Any]) -> None:
     console.print(f"requests   {total}, {plan['decoding']['n']} samples each")
     console.print(f"out        {printable(plan['out'])}")
     for arm in plan["arms"]:
-        count = "–" if arm["n_requests"] is None else f"{arm['n_requests']:,}"
-        skipped = f"; {arm['n_skipped']} skipped: {arm['reason']}" if arm["n_skipped"] and arm.get("reason") else ""
-        console.print(Text(f"\n{arm['condition']}: {count} requests{printable(skipped)}", "bold"))
+        reason = f": {printable(arm['reason'])}" if arm.get("reason") else ""
+        skipped = f"; {arm['n_skipped']:,} problems skipped{reason}" if arm["n_skipped"] else ""
+        told = f"not known yet{reason}" if arm["n_requests"] is None else f"{arm['n_requests']:,} requests{skipped}"
+        console.print(Text(f"\n{arm['condition']}: {told}", "bold"))
         if arm["prompt"] is not None:
             tokens = number(arm["prompt_tokens"])
             console.print(f"prompt of {printable(arm['problem'])}, {tokens} tokens:\n{printable(arm['prompt'])}")

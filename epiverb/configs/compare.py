@@ -16,9 +16,9 @@ class CompareConfig:
     """
 
     base: str = setting(metavar="BASE", positional=True)
-    """The run to compare with: a run folder or a trace file."""
+    """The run to compare with: a run folder, one arm of it as RUN@ARM, or a trace file."""
     runs: tuple[str, ...] = setting(metavar="RUN...", positional=True)
-    """One run or several: run folders or trace files."""
+    """One run or several: run folders, arms of them as RUN@ARM, or trace files."""
     out: str | None = setting(None, short="-o", metavar="DIR")
     """Folder for comparison.json. Default: nothing is written."""
     lexicon: tuple[str, ...] = setting(DEFAULT_LEXICONS, short="-l", metavar="NAME|FILE")
@@ -47,7 +47,7 @@ class LinkConfig:
     """
 
     base: str = setting(metavar="BASE", positional=True)
-    """The run to compare with: a run folder or a trace file."""
+    """The run to compare with: a run folder, one arm of it as RUN@ARM, or a trace file."""
     runs: tuple[str, ...] = setting(metavar="RUN...", positional=True)
     """The other runs, or one run that holds several training steps."""
     domain: dict[str, str] = setting({}, metavar="BENCHMARK=id|ood")

@@ -10,13 +10,13 @@ all off by default. What is slow or untrusted runs in worker processes (`workers
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from epiverb.errors import ConfigError, nearest
 from epiverb.graders.base import Grade, Grader, Task
 from epiverb.registry import Registry
 
-__all__ = ["GRADERS", "Grade", "Grader", "Task", "grade_by", "make"]
+__all__ = ["GRADERS", "Grade", "Grader", "Task", "check", "grade_by", "make"]
 
 GRADERS = Registry(
     "grader",
@@ -37,21 +37,34 @@ def make(name: str, *, lenient: Sequence[str] = ()) -> Grader:
     Raises:
         ConfigError: no such grader, or no such deviation of it.
     """
+    check([name], lenient)
     kind = GRADERS.get(name)
-    known = getattr(kind, "LENIENT", {})
+    return kind(lenient=tuple(lenient)) if lenient else kind()
+
+
+def check(names: Iterable[str], lenient: Sequence[str]) -> None:
+    """Raise `ConfigError` for a grader that does not exist, or a deviation that none of these graders knows."""
+    known = {option for name in names for option in _options(name)}
     for option in lenient:
         if option not in known:
-            told = nearest(option, known) if known else " It has none."
-            raise ConfigError(f"grader {name!r} has no lenient option {option!r}.{told}")
-    return kind(lenient=tuple(lenient)) if known else kind()
+            told = nearest(option, known) if known else " There is none."
+            raise ConfigError(f"no lenient option {option!r} of the grader {', '.join(sorted(names))}.{told}")
+
+
+def _options(name: str) -> dict[str, str]:
+    return getattr(GRADERS.get(name), "LENIENT", {})
 
 
 def grade_by(names: Sequence[str], tasks: Sequence[Task], *, lenient: Sequence[str] = ()) -> list[Grade]:
-    """One grade a task, in their order, each by the grader of its name; those of one grader go to it together."""
+    """One grade a task, in their order, each by the grader of its name; those of one grader go to it together.
+
+    Of `lenient`, each grader takes the options that it knows; `check` tells of those that none does.
+    """
     if len(names) != len(tasks):
         raise ConfigError(f"{len(names)} names of graders for {len(tasks)} tasks. Give one each.")
     grades: dict[int, Grade] = {}
     for name in dict.fromkeys(names):
         mine = [row for row, other in enumerate(names) if other == name]
-        grades.update(zip(mine, make(name, lenient=lenient)([tasks[row] for row in mine]), strict=True))
+        grader = make(name, lenient=[option for option in lenient if option in _options(name)])
+        grades.update(zip(mine, grader([tasks[row] for row in mine]), strict=True))
     return [grades[row] for row in range(len(tasks))]

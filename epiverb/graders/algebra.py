@@ -60,3 +60,7 @@ def _noting(function: Callable[..., Any], *kinds: type[BaseException]) -> Callab
 math_verify.parser.latex2sympy = _noting(math_verify.parser.latex2sympy, MemoryError, RecursionError)
 math_verify.parser.parse_expr = _noting(math_verify.parser.parse_expr, MemoryError, RecursionError)
 math_verify.grader.simplify = _noting(math_verify.grader.simplify, Exception)
+
+# The first expressions take a second, while the parser and sympy fill their caches: once here, not in every worker.
+for _gold, _answer in (("x^2+1", "(x+1)^2"), (r"(3,\frac{\pi}{2})", r"(2,\sqrt{5})"), ("[1,2]", "(1,2)")):
+    compare(_gold, _answer)

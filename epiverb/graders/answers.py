@@ -21,6 +21,7 @@ Rule = Callable[[str], "str | None"]
 NO_ANSWER = "no answer"
 """The response gives no final answer in the form asked for: wrong, not unknown."""
 
+_CLOSINGS = (*(tags.closing for tags in thinking.FAMILIES), *(closing for _, closing in thinking.WORDED))
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 _WORD = re.compile(r"boxed(?![A-Za-z])")
@@ -52,7 +53,9 @@ def find(tasks: Sequence[Task], rules: dict[str, Rule]) -> list[Found | None]:
 
 def _find(text: str, end: int | None, unclosed: bool, rules: dict[str, Rule]) -> Found | None:
     if end is not None and not unclosed:
-        answer = _first(text[end:], rules)
+        rest = text[end:]
+        closing = next((tag for tag in _CLOSINGS if rest.startswith(tag)), "")
+        answer = _first(rest.removeprefix(closing), rules)
         if answer is not None:
             return answer
     inside = _first(text, rules)

@@ -23,6 +23,8 @@ from epiverb.graders.workers import available_processors
 
 _FENCE = re.compile(r"^[ \t]*```[ \t]*([\w+-]*)[^\n`]*\n(.*?)^[ \t]*```[ \t]*$", re.DOTALL | re.MULTILINE)
 PYTHON = ("", "python", "python3", "py")
+SLACK = 60.0
+"""Seconds beyond all limits after which the sandbox itself is given up."""
 CAUTION = "; sockets refused by Python alone, the system permits no network namespace"
 
 
@@ -102,13 +104,16 @@ class CodeGrader:
             "isolate": self.isolate,
         }
         with tempfile.TemporaryDirectory(prefix="epiverb-") as folder:
-            process = subprocess.Popen(
-                [self.python, "-I", "-B", sandbox.__file__], cwd=folder, start_new_session=True,
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            )  # fmt: skip
+            try:
+                process = subprocess.Popen(
+                    [self.python, "-I", "-B", sandbox.__file__], cwd=folder, start_new_session=True,
+                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                )  # fmt: skip
+            except OSError as error:
+                return f"the sandbox failed: {error.filename or self.python}: {error.strerror}"
             alive.add(process)
             try:
-                out, err = process.communicate(json.dumps(request).encode(), timeout=self.total + self.seconds + 10)
+                out, err = process.communicate(json.dumps(request).encode(), timeout=self.total + self.seconds + SLACK)
                 return json.loads(out)
             except subprocess.TimeoutExpired:
                 return "the sandbox did not answer"

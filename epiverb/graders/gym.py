@@ -32,7 +32,7 @@ class GymGrader:
     }
     lenient: tuple[str, ...] = field(default=())
     limit: float = 10.0
-    """Seconds for one answer."""
+    """Seconds of processor time for one answer."""
 
     def __call__(self, tasks: Sequence[Task]) -> list[Grade]:
         """One grade a task, in their order."""

@@ -41,14 +41,16 @@ def head(source: Source) -> Head:
     return Head(source.path, "parquet", records, columns)
 
 
-def _batches(source: Source, nbytes: int, columns: list[str] | None = None) -> Iterator[tuple[int, Any]]:
-    """Arrow batches of about `nbytes`, each with the number of its first row."""
+def batches(
+    source: Source, nbytes: int, columns: list[str] | None = None, most: int = 1 << 16
+) -> Iterator[tuple[int, Any]]:
+    """Arrow batches of about `nbytes` and at most `most` rows, each with the number of its first row."""
     import pyarrow as pa
 
     file = _open(source)
     meta = file.metadata
     total = sum(meta.row_group(i).total_byte_size for i in range(meta.num_row_groups))
-    size = max(1, min(1 << 16, int(nbytes * meta.num_rows / max(total, 1))))
+    size = max(1, min(most, int(nbytes * meta.num_rows / max(total, 1))))
     first = 1
     try:
         for batch in file.iter_batches(batch_size=size, columns=columns):
@@ -61,14 +63,14 @@ def _batches(source: Source, nbytes: int, columns: list[str] | None = None) -> I
 
 def records(source: Source, nbytes: int) -> Iterator[list[tuple[int, dict[str, Any]]]]:
     """The rows as Python objects, with their numbers."""
-    for first, batch in _batches(source, nbytes):
+    for first, batch in batches(source, nbytes):
         yield list(enumerate(decoded(batch.to_pylist()), first))
 
 
 def frames(source: Source, fields: jsonl.Fields, nbytes: int) -> Iterator[jsonl.Lines]:
     """The wanted columns, fitted to `fields`, with `line` = row number."""
     present = [name for name in _open(source).schema_arrow.names if name in fields]
-    for first, batch in _batches(source, nbytes, present):
+    for first, batch in batches(source, nbytes, present):
         frame = pl.DataFrame(pl.from_arrow(batch))
         columns = [
             _fitted(frame[name], dtype) if name in frame.columns else pl.Series(name, [None] * len(frame), dtype=dtype)

@@ -72,7 +72,7 @@ class Chat:
         if not self.tokenizer.chat_template:
             raise EngineError(
                 f"{self.name} has no chat template, and the prompt is a chat. For a base model ask for plain "
-                "completion with --plain; else give a model folder whose tokenizer has a template."
+                "completion with --engine-option plain=true; else give a model folder whose tokenizer has a template."
             )
         return self._thinking(messages, request.thinking)
 

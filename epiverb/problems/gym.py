@@ -12,6 +12,9 @@ from epiverb.problems.base import Loaded, Request
 
 SIZE = 100
 """Puzzles, where none is said."""
+APART = 1 << 20
+"""The library makes puzzle i of seed s from the number s + i, so that seeds 1 and 2 share all puzzles but two. Ours are
+so many numbers apart: a seed to train on and one to test on share none but by chance."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,8 @@ class ReasoningGym:
         family = request.argument or ""
         options = {"size": str(request.limit or SIZE), "seed": str(request.seed)} | request.options
         entries = _generated(family, options, request.spec)
-        rows = ((f"{family} {i}", _row(family, entry)) for i, entry in enumerate(entries))
+        config = {name: _value(text) for name, text in options.items() if name not in ("size", "seed")}
+        rows = ((f"{family} {i}", _row(family, entry, config)) for i, entry in enumerate(entries))
         form = shape(request, f"{self.name}:{family}", _COLUMNS, grader=self.grader, rewrite=self.rewrite)
         return collect(rows, form, request)
 
@@ -46,12 +50,13 @@ class ReasoningGym:
 
 
 GYM = ReasoningGym()
-_COLUMNS: dict[str, tuple[str, ...]] = {name: (name,) for name in ("question", "gold", "extra.entry", "extra.family")}
+_COLUMNS: dict[str, tuple[str, ...]] = {"question": ("question",), "gold": ("gold",)}
+_COLUMNS |= {f"extra.{name}": (f"extra.{name}",) for name in ("entry", "family", "config")}
 
 
-def _row(family: str, entry: dict[str, Any]) -> dict[str, Any]:
-    told = {"question": entry["question"], "gold": entry["answer"]}
-    return {**told, "extra.entry": entry, "extra.family": family}
+def _row(family: str, entry: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
+    told = {"question": entry["question"], "gold": entry["answer"], "extra.entry": entry, "extra.family": family}
+    return told | ({"extra.config": config} if config else {})
 
 
 def families() -> list[str]:
@@ -72,6 +77,10 @@ def _generated(family: str, options: dict[str, str], spec: str) -> list[dict[str
     known = _library().factory.DATASETS
     if family not in known:
         raise ConfigError(f"{spec}: no family {family!r}.{nearest(family, known)}")
+    try:
+        options = options | {"seed": str(APART * int(options["seed"]))}
+    except ValueError as error:
+        raise ConfigError(f"{spec}: the seed is a whole number, not {options['seed']!r}.") from error
     fields = {field.name for field in dataclasses.fields(known[family][1])}
     for name in options:
         if name not in fields:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from epiverb.errors import ConfigError, FormatError, nearest
@@ -107,13 +108,17 @@ def shape(request: Request, benchmark: str, first: dict[str, tuple[str, ...]] | 
 def local(request: Request, shape_of: Callable[[str], Shape], adapt: Adapt | None = None) -> Loaded:
     """The problems of `request.path`, a file or folder or what `save_to_disk` wrote."""
     path = request.path or ""
+
+    def part(records: Callable[[Any], sources.Records], form: Shape) -> Loaded:
+        return collect(records(() if adapt else form.keys), form, request, adapt)
+
     if not URL.match(path) and sources.is_saved(path):
-        return collect(sources.saved(path, request.split), shape_of(path), request, adapt)
+        return part(lambda keys: sources.saved(path, request.split, keys), shape_of(path))
     found = sources.files(path, request.split)
     collected: list[Loaded] = []
     for file in found:
-        collected.append(collect(sources.local(file), shape_of(file), request, adapt))
-        if request.limit and sum(len(part.problems) for part in collected) >= request.limit:
+        collected.append(part(partial(sources.local, file), shape_of(file)))
+        if request.limit and sum(len(each.problems) for each in collected) >= request.limit:
             break
     return joined(collected, request)
 
@@ -139,6 +144,10 @@ def collect(records: sources.Records, form: Shape, request: Request, adapt: Adap
     """The problems of `records`, each once; reading stops at the limit."""
     once, n_rows, n_excluded = _Once(request.limit), 0, 0
     for where, record in records:
+        if isinstance(record, int):
+            n_rows += record
+            once.n_repeated += record
+            continue
         n_rows += 1
         adapted = record if adapt is None else adapt(record, request.options)
         if adapted is None:

@@ -58,9 +58,9 @@ class NamedSet:
         else:
             split = request.split or self.split
             trusted = request.trust_remote_code
-            loaded = collect(
-                sources.hub(self.hub, self.hub_options, split, trust_remote_code=trusted), form, request, adapt
-            )
+            keys = () if adapt else form.keys
+            records = sources.hub(self.hub, self.hub_options, split, keys=keys, trust_remote_code=trusted)
+            loaded = collect(records, form, request, adapt)
         return replace(loaded, notes=(*loaded.notes, *self._notes(loaded, request)))
 
     def _in(self, folder: str | None) -> str | None:
@@ -153,6 +153,7 @@ CHEMISTRY = NamedSet(
     "arXiv 2406.09098; splits train and test made by lasgroup/SDPO. Take datasets/sciknoweval/chemistry of that repository.",
     "Apache-2.0",
     None,
+    columns={"extra.type": ("extra.type",)},
     grader="choice",
     rewrite="keep",
     adapt="epiverb.problems.chemistry:adapt",
@@ -166,7 +167,12 @@ LIVECODEBENCH = NamedSet(
     "CC (version not stated)",
     "livecodebench/code_generation_lite",
     {"files": "test6.jsonl"},
-    columns={"question": ("question",), "system": ("system",)},
+    columns={
+        "question": ("question",),
+        "extra.tests": ("extra.tests",),
+        "extra.fn_name": ("extra.fn_name",),
+        "extra.difficulty": ("extra.difficulty",),
+    },
     grader="code",
     rewrite="keep",
     adapt="epiverb.problems.livecodebench:adapt",

@@ -37,7 +37,7 @@ def bare(question: str) -> str:
 
 def boxed(question: str) -> str:
     """The question as the paper asks it: DAPO's instructions off, the request for a box behind a line break."""
-    return f"{bare(question)}\n{BOXED}"
+    return question if question.endswith("\n" + BOXED) else f"{bare(question)}\n{BOXED}"
 
 
 def tagged(question: str) -> str:

@@ -63,6 +63,12 @@ class Shape:
             names[resolved] = (path,)
         return cls(names=names, **rest)
 
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Columns of a table of which two rows that agree are one problem."""
+        paths = [path for name in ("question", "gold", "system", "benchmark") for path in self.names[name]]
+        return tuple(dict.fromkeys(key for path in paths for key in (path, path.partition(".")[0])))
+
     def problem(self, record: dict[str, Any], where: str) -> Problem:
         """The problem in `record`.
 

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
+import polars as pl
+
 from epiverb.errors import ConfigError, EpiverbError, FormatError, MissingExtra, nearest
-from epiverb.io import containers
+from epiverb.io import containers, parquet
 from epiverb.io.sniff import sniff
 from epiverb.io.source import Source, expand
 
-Records = Iterator[tuple[str, dict[str, Any]]]
-"""Each record with where it stands, for messages."""
+Records = Iterator[tuple[str, "dict[str, Any] | int"]]
+"""Each record with where it stands, for messages. A number: so many rows there repeat a record that was given."""
 
 AT_ONCE = 1 << 23
+WIDE, LONG = 1 << 28, 1 << 18
+"""Bytes and rows of a table among which repetitions are looked for: DAPO-Math-17k holds each problem a hundred times."""
+OBJECTS = 4096
+"""Rows that become Python objects at once."""
 SPLITS = re.compile(r"(?:^|[^a-z])(train|test|validation|valid|val|dev|eval)(?:[^a-z]|$)")
 SHARD = re.compile(r"[-_.]?\d{5}-of-\d{5}$")
 LEFT_OUT = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")
@@ -68,14 +74,21 @@ def benchmark(path: str) -> str:
     return next((name for name in names if not SPLITS.fullmatch(name.lower()) and name not in ("data", ".", "..")), "-")
 
 
-def local(path: str) -> Records:
+def local(path: str, keys: Iterable[str] = ()) -> Records:
     """The records of one file. A set of problems is read whole or not at all.
+
+    Args:
+        keys: columns by which a row of a Parquet file repeats another; none: all rows are given.
 
     Raises:
         FormatError: it cannot be read, or a record of it.
     """
     source = Source(path)
     head = sniff(source)
+    if head.kind == "parquet":
+        for number, batch in parquet.batches(source, WIDE, most=LONG):
+            yield from _distinct(batch, number, path, keys)
+        return
     for part in containers.records(source, head, AT_ONCE):
         if part.skipped:
             first = part.skipped[0]
@@ -84,17 +97,24 @@ def local(path: str) -> Records:
             yield f"{path}, line {line}", record
 
 
-def saved(path: str, split: str | None) -> Records:
+def saved(path: str, split: str | None, keys: Iterable[str] = ()) -> Records:
     """The records of a folder that `save_to_disk` wrote."""
     library = _datasets()
     try:
         data = library.load_from_disk(path)
     except Exception as error:  # pyarrow, JSON and file errors alike
         raise FormatError(f"{path}: cannot be loaded by datasets ({_short(error)}).") from error
-    return _rows(_one_split(data, split, path), path)
+    return _rows(_one_split(data, split, path), path, keys)
 
 
-def hub(name: str, options: dict[str, str], split: str | None, *, trust_remote_code: bool = False) -> Records:
+def hub(
+    name: str,
+    options: dict[str, str],
+    split: str | None,
+    *,
+    keys: Iterable[str] = (),
+    trust_remote_code: bool = False,
+) -> Records:
     """The records of a data set of the hub, or of a local folder that `datasets` is to read.
 
     Args:
@@ -124,7 +144,7 @@ def hub(name: str, options: dict[str, str], split: str | None, *, trust_remote_c
         raise FormatError(
             f"{name}: cannot be loaded by datasets ({_short(error)}). Without the hub, give local files (a named set: NAME=PATH)."
         ) from error
-    return _rows(_one_split(data, split, name), name)
+    return _rows(_one_split(data, split, name), name, keys)
 
 
 def _datasets() -> Any:
@@ -148,14 +168,27 @@ def _one_split(data: Any, split: str | None, where: str) -> Any:
     return data[split or names[0]]
 
 
-def _rows(data: Any, where: str) -> Records:
-    from epiverb.io.parquet import decoded
-
+def _rows(data: Any, where: str, keys: Iterable[str]) -> Records:
+    size = max(1, min(LONG, WIDE * len(data) // max(1, data.data.nbytes)))
     first = 1
-    for batch in data.with_format("arrow").iter(1024):
-        rows = decoded(batch.to_pylist())
-        yield from ((f"{where}, row {number}", row) for number, row in enumerate(rows, first))
-        first += len(rows)
+    for batch in data.with_format("arrow").iter(size):
+        yield from _distinct(batch, first, where, keys)
+        first += len(batch)
+
+
+def _distinct(batch: Any, first: int, where: str, keys: Iterable[str]) -> Records:
+    """The records of an Arrow table, those that repeat an earlier one of it by `keys` only counted."""
+    by = [name for name in dict.fromkeys(keys) if name in batch.schema.names]
+    rows = pl.Series(range(batch.num_rows))
+    if by:
+        table = pl.DataFrame(pl.from_arrow(batch.select(by))).with_row_index("\0row")
+        rows = table.unique(by, keep="first", maintain_order=True)["\0row"]
+    for part in rows.to_frame().iter_slices(OBJECTS):
+        chosen = part.to_series().to_list()
+        records = parquet.decoded(batch.take(chosen).to_pylist())
+        yield from ((f"{where}, row {first + row}", record) for row, record in zip(chosen, records, strict=True))
+    if len(rows) < batch.num_rows:
+        yield where, batch.num_rows - len(rows)
 
 
 def _short(error: Exception) -> str:

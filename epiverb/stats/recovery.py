@@ -42,7 +42,8 @@ def recovery(
     Returns:
         `rows`: one a fraction and phrase: `fraction, phrase, n_problems, n_traces, n_continuations, n_unknown,
         continuations_per_trace (fewest, most)`, and `mean` and `any`, each `{value, lo, hi}`. `differences`: the same of
-        `phrase` less `control` at one fraction, each on its own traces; `n_problems` have both. `notes`: what was left out, in words.
+        `phrase` less `control` at one fraction, each on its own traces; `n_problems` have both. `notes`: what was left
+        out, in words.
 
     Raises:
         DataError: a column is missing, or no trace is left.

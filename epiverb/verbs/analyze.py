@@ -253,7 +253,9 @@ def manifest(config: Any, lexes: tuple[Any, ...], reports: list[SourceReport]) -
 
 def inherited(reports: list[SourceReport]) -> dict[str, Any]:
     """What the sources say of their sampling, where all are run folders that agree in it: shards of one job."""
-    folders = [next((parent for parent in Path(r.path).parents if (parent / "run.json").is_file()), None) for r in reports]
+    folders = [
+        next((parent for parent in Path(r.path).parents if (parent / "run.json").is_file()), None) for r in reports
+    ]
     if any(folder is None for folder in folders):
         return {}
     found = [Run(folder).manifest for folder in dict.fromkeys(folders) if folder is not None]

@@ -8,6 +8,7 @@ from epiverb.config import build
 from epiverb.configs.analyze import AnalyzeConfig
 from epiverb.configs.compare import CompareConfig, LinkConfig, PlanConfig
 from epiverb.configs.lexicons import ValidateConfig
+from epiverb.configs.sample import EvalConfig, SampleConfig, SftDataConfig
 from epiverb.run import Run
 
 
@@ -22,6 +23,34 @@ def analyze(*sources: str, **settings: Any) -> Run:
     run = verb.analyze(build(AnalyzeConfig, {"sources": [str(source) for source in sources], **settings}))
     assert isinstance(run, Run)  # a dry run is not asked for
     return run
+
+
+def sample(model: str, *data: str, **settings: Any) -> Run:
+    """The run of a model's responses to sets of problems; the settings are those of `epiverb sample`, groups as dicts.
+
+    >>> sample("Qwen/Qwen3-1.7B", "math500", samples=8, decoding={"thinking": "off"})  # doctest: +SKIP
+    """
+    from epiverb.verbs import sample as verb
+
+    run = verb.sample(build(SampleConfig, {"model": str(model), "data": [str(one) for one in data], **settings}))
+    assert isinstance(run, Run)  # a dry run is not asked for
+    return run
+
+
+def evaluate(model: str, *bench: str, **settings: Any) -> Run:
+    """The run of a model on benchmarks, sampled as published for its family; settings as of `epiverb eval`."""
+    from epiverb.verbs import sample as verb
+
+    run = verb.evaluate(build(EvalConfig, {"model": str(model), "bench": [str(one) for one in bench], **settings}))
+    assert isinstance(run, Run)  # a dry run is not asked for
+    return run
+
+
+def sft_data(*runs: str, out: str, **settings: Any) -> dict[str, Any]:
+    """Sets for fine-tuning from runs, written to `out`; the manifest, as `epiverb sft-data --json` prints it."""
+    from epiverb.verbs import sft as verb
+
+    return verb.sft_data(build(SftDataConfig, {"runs": [str(run) for run in runs], "out": str(out), **settings}))
 
 
 def validate(gold: str, **settings: Any) -> dict[str, Any]:

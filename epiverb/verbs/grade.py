@@ -16,7 +16,7 @@ from epiverb.config import to_dict
 from epiverb.configs.analyze import AnalyzeConfig
 from epiverb.configs.grade import GradeConfig
 from epiverb.errors import ConfigError, DataError
-from epiverb.graders import Grade, Task, grade_by, make
+from epiverb.graders import Grade, Task, check, grade_by
 from epiverb.graders.exact import NO_GOLD
 from epiverb.problems import Problem, load
 from epiverb.run import Run, conform, polars_schema, write_json, writing
@@ -39,8 +39,8 @@ class Regrade:
         problems = load(config.gold_from) if config.gold_from else []
         self._by_id = {problem.problem_id: problem for problem in problems}
         self._by_question = {_question(problem): problem for problem in problems}
-        if config.grader:
-            make(config.grader, lenient=config.lenient)  # a wrong name is told before anything is read
+        used = {config.grader} if config.grader else {"math", *(problem.grader for problem in problems)}
+        check(used, config.lenient)  # a wrong name is told before anything is read
         self._lock = threading.Lock()
         self._rows: list[pl.DataFrame] = []
 

@@ -89,7 +89,7 @@ def _check(config: SftDataConfig) -> None:
     if not 0 <= config.caliper < 1:
         raise ConfigError(f"--caliper {config.caliper:g}: is not from 0 to below 1.")
     for name in ("per_problem", "size"):
-        if (getattr(config, name) or 1) < 1:
+        if getattr(config, name) is not None and getattr(config, name) < 1:
             raise ConfigError(f"--{name.replace('_', '-')} {getattr(config, name)}: at least one response.")
 
 

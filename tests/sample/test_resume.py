@@ -14,7 +14,7 @@ import time
 import polars as pl
 import pytest
 
-from epiverb.errors import StorageError
+from epiverb.cli import main
 from epiverb.run import Run
 from epiverb.verbs.sampling.store import Store, differences, locked, opened
 
@@ -35,14 +35,20 @@ def start(*args, **options):
 
 
 def rows(out):
-    return Run(out).scan("traces").select("condition", "problem_id", "sample", "response", "correct", "n_tokens").collect()
+    return (
+        Run(out).scan("traces").select("condition", "problem_id", "sample", "response", "correct", "n_tokens").collect()
+    )
 
 
 @pytest.fixture(scope="module")
 def whole(model, problems, tmp_path_factory):
+    """The same job, undisturbed."""
     out = tmp_path_factory.mktemp("whole") / "run"
-    done = subprocess.run(command(model, problems, out), capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["epiverb", *command(model, problems, out)[3:], "--quiet"])
+        with pytest.raises(SystemExit) as end:
+            main()
+    assert end.value.code == 0
     return out
 
 
@@ -50,15 +56,15 @@ def parts(out):
     return list((out / "parts" / "traces").glob("[0-9]*.parquet"))
 
 
-def test_killed_at_any_moment_it_goes_on(model, problems, whole, tmp_path):
+def test_killed_at_any_moment_it_goes_on(epiverb, model, problems, whole, tmp_path):
     """Killed once its first samples are there, then at random moments, also while it starts or finishes."""
     out, rng, kills = tmp_path / "run", random.Random(20261125), 0
-    for wait in (None, rng.uniform(0, 0.5), rng.uniform(0, 1.5)):
+    for wait in (0, rng.uniform(0, 1.0)):
         before = len(parts(out))
         process = start(model, problems, out)
         while process.poll() is None and len(parts(out)) <= before:
             time.sleep(0.01)
-        time.sleep(wait or 0)
+        time.sleep(wait)
         process.send_signal(signal.SIGKILL)
         process.communicate()
         if (out / "run.json").exists():
@@ -68,16 +74,15 @@ def test_killed_at_any_moment_it_goes_on(model, problems, whole, tmp_path):
         assert len(kept) > 0
         assert kept.select(KEY[:3]).n_unique() == len(kept)
     assert kills >= 1
-    end = start(model, problems, out)
-    _, err = end.communicate()
-    assert end.returncode == 0, err
+    end = epiverb("sample", "-m", model, "-d", problems, "-o", out, *FLAGS)
+    assert end.code == 0, end.err
     assert rows(out).equals(rows(whole))
     tokens = [Run(path).scan("tokens").drop("logprob").sort("trace_id", "position").collect() for path in (out, whole)]
     assert tokens[0].equals(tokens[1])
     assert {path.name for path in out.iterdir()} == {path.name for path in whole.iterdir()}
 
 
-def test_ctrl_c_says_how_to_go_on(model, problems, whole, tmp_path):
+def test_ctrl_c_says_how_to_go_on(epiverb, model, problems, whole, tmp_path):
     out = tmp_path / "run"
     process = start(model, problems, out)
     while process.poll() is None and not parts(out):
@@ -93,44 +98,31 @@ def test_ctrl_c_says_how_to_go_on(model, problems, whole, tmp_path):
     assert f"{kept} of 192 samples are kept in {out}; the same command continues." in last
     with pytest.raises(Exception, match="not finished"):
         Run(out)
-    # Meanwhile other settings are refused, and an unfinished run is read as it is.
-    other = subprocess.run(command(model, problems, out, "--seed", "1"), capture_output=True, text=True)
-    assert other.returncode == 2
-    assert "an unfinished run with other settings (decoding.seed 0, now 1)" in other.stderr
+    # Other settings are refused; its own go on, in this process as in another.
+    flags = ("-m", model, "-d", problems, "-o", out, *FLAGS)
+    other = epiverb("sample", *flags, "--seed", "1")
+    assert other.code == 2
+    assert "an unfinished run with other settings (decoding.seed 0, now 1)" in other.message
     assert len(Store(out).scan().collect()) == kept
-    done = subprocess.run(command(model, problems, out), capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    assert epiverb("sample", *flags).code == 0
     assert rows(out).equals(rows(whole))
 
 
-def test_two_commands_on_one_folder(model, problems, tmp_path):
-    out = tmp_path / "run"
-    first = start(model, problems, out)
-    while first.poll() is None and not parts(out):
-        time.sleep(0.01)
-    second = subprocess.run(command(model, problems, out), capture_output=True, text=True)
-    _, err = first.communicate()
-    assert first.returncode == 0, err
-    assert second.returncode == 2
-    assert f"another command is writing here (process {first.pid})" in second.stderr
-    assert len(second.stderr.strip().splitlines()) == 1
-    assert len(rows(out)) == 192
-
-
-def test_a_full_disk_stops_it_and_it_goes_on(model, problems, whole, tmp_path):
+def test_a_full_disk_stops_it_and_it_goes_on(epiverb, model, problems, whole):
     """No file may grow beyond a size: the first part of samples that does not fit ends the command."""
-    out = tmp_path / "run"
-    small = start(model, problems, out, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4500, 4500)))
-    _, err = small.communicate()
-    assert small.returncode == 2
-    lines = [line for line in err.strip().splitlines() if not line.endswith("tokens/s")]
-    assert "File too large" in lines[-1]
-    assert "the same command continues" in lines[-1]
-    assert not list(out.rglob("*.partial"))
-    end = start(model, problems, out)
-    _, err = end.communicate()
-    assert end.returncode == 0, err
-    assert rows(out).equals(rows(whole))
+    flags = ("sample", "-m", model, "-d", problems, "-o", "run", *FLAGS)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4500, limits[1]))
+    try:
+        small = epiverb(*flags)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert small.code == 2
+    assert "File too large" in small.message
+    assert "the same command continues" in small.message
+    assert not list(Path("run").rglob("*.partial"))
+    assert epiverb(*flags).code == 0
+    assert rows("run").equals(rows(whole))
 
 
 def test_a_finished_run_is_left_as_it_is(epiverb, model, problems, whole):
@@ -148,7 +140,14 @@ def test_a_part_counts_when_its_traces_are_there(tmp_path):
     store = Store(tmp_path)
     from epiverb.io.raw import RAW
 
-    row = {"trace_id": "a", "condition": "none", "benchmark": "b", "problem_id": "p", "sample": 0, "finish_reason": "stop"}
+    row = {
+        "trace_id": "a",
+        "condition": "none",
+        "benchmark": "b",
+        "problem_id": "p",
+        "sample": 0,
+        "finish_reason": "stop",
+    }
     store.add({"traces": pl.DataFrame([row], schema=RAW)})
     # As after a kill between two files: tokens of a part that has no traces.
     (tmp_path / "parts" / "tokens" / "00001.parquet").write_bytes(b"half")
@@ -164,7 +163,14 @@ def test_a_part_counts_when_its_traces_are_there(tmp_path):
 def test_failed_samples_are_drawn_again_and_counted_once(tmp_path):
     from epiverb.io.raw import RAW
 
-    row = {"trace_id": "a", "condition": "none", "benchmark": "b", "problem_id": "p", "sample": 0, "finish_reason": "error"}
+    row = {
+        "trace_id": "a",
+        "condition": "none",
+        "benchmark": "b",
+        "problem_id": "p",
+        "sample": 0,
+        "finish_reason": "error",
+    }
     store = Store(tmp_path)
     store.add({"traces": pl.DataFrame([row, {**row, "sample": 1}], schema=RAW)})
     assert store.done("none") == set()
@@ -173,7 +179,7 @@ def test_failed_samples_are_drawn_again_and_counted_once(tmp_path):
     assert drawn["finish_reason"].to_list() == ["stop", "error"]
 
 
-def test_the_lock_goes_with_its_process(tmp_path):
+def test_the_lock_goes_with_its_process(epiverb, model, problems, tmp_path):
     out = tmp_path / "run"
     code = f"""
 import sys, time
@@ -188,8 +194,12 @@ with locked(Path({str(out)!r})):
     holder = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert holder.stdout is not None
     holder.stdout.readline()
-    with pytest.raises(StorageError, match=f"process {holder.pid}"), locked(out):
-        pass
+    second = epiverb("sample", "-m", model, "-d", problems, "-o", out)
+    assert second.code == 2
+    assert second.message == (
+        f"epiverb: {out}: another command is writing here (process {holder.pid}). "
+        "Wait until it ends, or choose another --out."
+    )
     os.kill(holder.pid, signal.SIGKILL)
     holder.wait()
     with locked(out):
@@ -232,5 +242,3 @@ def test_progress_tells_rate_and_time_left(monkeypatch):
     now[0] = 110.0
     assert rate.line("none", 60, 100, 5000) == "none: 60/100 samples, 500 tokens/s, 0:00:20 left"
     assert rate.line("none", 60, None, 5000) == "none: 60 samples, 500 tokens/s"
-
-

@@ -35,7 +35,9 @@ def test_every_column_of_a_sampled_trace_is_filled(plain, problems):
     run = Run(plain)
     traces = run.scan("traces").collect()
     assert len(traces) == 48
-    filled = traces.drop("domain", "step", "context", "loop_start", "reward", "answer", "thinking_start", "thinking_end")
+    filled = traces.drop(
+        "domain", "step", "context", "loop_start", "reward", "answer", "thinking_start", "thinking_end"
+    )
     assert filled.null_count().sum_horizontal()[0] == 0
     assert set(traces["condition"]) == {"none"}
     assert set(traces["gold"]) == {"4"}
@@ -128,7 +130,9 @@ def test_arms_before_are_material_for_those_behind(epiverb, model, problems):
     )  # fmt: skip
     traces = Run("two").scan("traces").collect()
     right = traces.filter((pl.col("condition") == "none") & pl.col("correct")).sort("sample")
-    peers = dict(right.unique("problem_id", keep="first", maintain_order=True).select("problem_id", "response").iter_rows())
+    peers = dict(
+        right.unique("problem_id", keep="first", maintain_order=True).select("problem_id", "response").iter_rows()
+    )
     shown = traces.filter(pl.col("condition") == "solution")
     assert dict(shown.select("problem_id", "context").iter_rows()) == peers
     arm = result.json["arms"][1]
@@ -146,7 +150,23 @@ def test_without_material_nothing_is_left_behind(epiverb, model, problems):
 
 def test_shards_make_the_whole(epiverb, model, problems, plain):
     for shard in ("1/2", "2/2"):
-        epiverb("sample", "-m", model, "-d", problems, "-n", 4, *HOT, "--shard", shard, "-o", shard[0], "--no-report", "--draws", 100)
+        epiverb(
+            "sample",
+            "-m",
+            model,
+            "-d",
+            problems,
+            "-n",
+            4,
+            *HOT,
+            "--shard",
+            shard,
+            "-o",
+            shard[0],
+            "--no-report",
+            "--draws",
+            100,
+        )
     assert epiverb("analyze", "1", "2", "-o", "joined", "--no-report", "--draws", 100).code == 0
     key = ["problem_id", "sample", "response", "correct", "n_tokens"]
     halves, whole = (Run(path).scan("traces").select(key).sort(key).collect() for path in ("joined", plain))
@@ -173,7 +193,9 @@ def test_a_dry_run_asks_nothing(epiverb, model, problems, plain):
 def test_a_long_solution_is_trimmed_and_counted(epiverb, model, problems, tmp_path):
     rows = [{"problem_id": "p0", "question": "What is 0 + 4?", "gold": "4", "solution": "It is 4. " * 2000}]
     (tmp_path / "long.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    result = epiverb("sample", "-m", model, "-d", "long.jsonl", "--context", "solution", "-n", 1, *HOT, "-o", "t", "--no-report")
+    result = epiverb(
+        "sample", "-m", model, "-d", "long.jsonl", "--context", "solution", "-n", 1, *HOT, "-o", "t", "--no-report"
+    )
     assert result.code == 0, result.err
     assert "the context of 1 of 1 problems was cut to fit the window" in result.err
     trace = Run("t").scan("traces").collect().to_dicts()[0]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from epiverb.config import plain
 from epiverb.run import write_json
 from epiverb.schema import SCHEMA_VERSION
 from epiverb.text import lexicon as lexicons
@@ -19,6 +20,7 @@ from epiverb.text.cues import CUES
 from epiverb.text.match import Matcher
 from epiverb.verbs.analyze import SHOWN_SKIPS, SourceReport, manifest
 from epiverb.verbs.pipeline import Pipeline, in_order, settle, write_part
+from epiverb.verbs.sampling.job import public
 from epiverb.verbs.sampling.notes import recovered, write_notes
 from epiverb.verbs.sampling.rows import table_rows
 from epiverb.verbs.sampling.store import IDENTITY, PARTS
@@ -169,6 +171,7 @@ def _manifest(session: Session, lexes: tuple[Lexicon, ...], reports: list[Source
     sampling = {key: value for key, value in used.get("sampling", {}).items() if key not in ("n", "seed", "logprobs")}
     return {
         **manifest(job.config, lexes, reports),
+        "config": plain(public(job.config)),
         "command": job.command,
         "model": job.config.model,
         "engine": {key: value for key, value in used.items() if key not in ("sampling", "interventions")},

@@ -76,7 +76,7 @@ class Job:
                 "model": config.model,
                 "data": {source.spec: source.sha256 for source in self.sources},
                 "decoding": {**asdict(self.sampling), "thinking": config.decoding.thinking},
-                "engine": to_dict(config.engine),
+                "engine": public(config)["engine"],
                 "intervention": to_dict(config.intervention),
                 "lenient": config.lenient,
                 "limit": config.limit,
@@ -170,6 +170,16 @@ def _default_out(config: Any, command: str, specs: Sequence[str]) -> Path:
     settings = {key: value for key, value in to_dict(config).items() if key not in ("out", "overwrite", "report")}
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
     return Path("epiverb-runs") / f"{stem}-{command}-{digest[:8]}"
+
+
+def public(config: Any) -> dict[str, Any]:
+    """The settings as they may be written down: without the password that a URL may hold."""
+    settings = to_dict(config)
+    given = settings["engine"]["engine_option"]
+    settings["engine"]["engine_option"] = {
+        key: re.sub(r"//[^/@\s]*@", "//", str(value)) for key, value in given.items()
+    }
+    return settings
 
 
 def options(given: dict[str, str]) -> dict[str, Any]:

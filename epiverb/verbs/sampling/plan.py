@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from epiverb.config import plain, to_dict
+from epiverb.config import plain
 from epiverb.contexts import parse
 from epiverb.models.base import Request
 from epiverb.schema import SCHEMA_VERSION
 from epiverb.verbs.sampling.arms import Arm, room_of
+from epiverb.verbs.sampling.job import public
 from epiverb.verbs.sampling.material import materials
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def plan(job: Job, earlier: pl.DataFrame, steered: Steered, specs: Sequence[str]
             "dry_run": True,
             "command": job.command,
             "out": str(job.out),
-            "config": to_dict(job.config),
+            "config": public(job.config),
             "sources": [
                 {"path": source.spec, "n_problems": len(source.problems), "notes": list(source.notes)}
                 for source in job.sources

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from epiverb.errors import EngineError, EpiverbError, GradingError, StorageError
+from epiverb.errors import EngineError, EpiverbError, GradingError, Stopped, StorageError
 from epiverb.verbs.sampling.arms import Arm, Placed, Room, room_of
 from epiverb.verbs.sampling.draw import Tally, draw
 from epiverb.verbs.sampling.job import Job, arm_seed
@@ -81,7 +81,7 @@ def told(store: Store, tally: Tally) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"stopped: {kept()}") from None
+        raise Stopped(f"stopped: {kept()}") from None
     except (EngineError, StorageError, GradingError) as error:
         raise type(error)(f"{str(error).rstrip('.')}. {kept()}") from error
     except EpiverbError:

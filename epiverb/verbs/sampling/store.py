@@ -187,7 +187,7 @@ def opened(out: Path, identity: dict[str, Any], *, overwrite: bool) -> Iterator[
         try:
             yield Store(out)
         except BaseException:
-            if new and not (out / PARTS).exists():
+            if new and not (out / PARTS).exists() and not (out / "run.json").exists():
                 shutil.rmtree(out, ignore_errors=True)  # nothing was drawn: leave no empty folder behind
             raise
 
