@@ -88,30 +88,11 @@ def _print_beliefs(console: Any, block: dict[str, Any]) -> None:
     for one in block["changes"]:
         title = f"\nThe likeliest answer changes within three {unit}s {_of(one)}"
         table = _table(title, "of a marked one", "of its control", "difference")
-        table.add_row(
-            *(interval(one[kind], share=kind != "difference") for kind in ("marker", "control", "difference"))
-        )
+        kinds = ("marker", "control", "difference")
+        table.add_row(*(interval(one[kind], share=kind != "difference") for kind in kinds))
         console.print(table)
     for one in block["gains"]:
-        table = _table(
-            f"\nNats gained by a {unit}, by its kind {_of(one)}",
-            "kind",
-            f"{unit}s",
-            "about the answer",
-            "on the right one",
-        )
-        for kind in KINDS:
-            table.add_row(
-                kind, f"{one['n_sentences'][kind]:,}", interval(one["gain"][kind]), interval(one["gold_gain"][kind])
-            )
-        table.add_row(
-            "epistemic less procedural",
-            "",
-            interval(one["gain"]["difference"]),
-            interval(one["gold_gain"]["difference"]),
-        )
-        console.print(table)
-        console.print(Text(one["association"], "dim"))
+        _print_gains(console, one, unit)
     for one in block["eat"]:
         title = f"\nStopping where EAT's variance falls below a threshold {_of(one)}"
         table = _table(
@@ -125,6 +106,18 @@ def _print_beliefs(console: Any, block: dict[str, Any]) -> None:
             )
             table.add_row(f"{row['delta']:g}", f"{row['n_stopped']:,}", *figures)
         console.print(table)
+
+
+def _print_gains(console: Any, one: dict[str, Any], unit: str) -> None:
+    title = f"\nNats gained by a {unit}, by its kind {_of(one)}"
+    table = _table(title, "kind", f"{unit}s", "about the answer", "on the right one")
+    for kind in KINDS:
+        figures = (interval(one["gain"][kind]), interval(one["gold_gain"][kind]))
+        table.add_row(kind, f"{one['n_sentences'][kind]:,}", *figures)
+    both = (interval(one["gain"]["difference"]), interval(one["gold_gain"]["difference"]))
+    table.add_row("epistemic less procedural", "", *both)
+    console.print(table)
+    console.print(Text(one["association"], "dim"))
 
 
 def _of(one: dict[str, Any]) -> str:

@@ -49,6 +49,7 @@ class ScoreConfig:
     signals: bool = setting(False)
     """How well each score of a trace tells right from wrong, within problems; needs no model."""
     asking: Asking = Asking()
+    """Where and how --beliefs ask for answers."""
     lexicon: str | None = setting(None, short="-l", metavar="NAME|FILE")
     """Lexicon whose markers are looked at. Default: the run's primary one."""
     top_k: int = setting(20, metavar="K")

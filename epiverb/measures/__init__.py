@@ -51,7 +51,9 @@ def table() -> list[dict[str, str]]:
     from epiverb.measures.consistency import CONSISTENCY
 
     rows = []
-    named: list[tuple[str, Any]] = [(name, registry.get(name)) for registry in (MEASURES, TOKEN_MEASURES) for name in registry]
+    named: list[tuple[str, Any]] = [
+        (name, registry.get(name)) for registry in (MEASURES, TOKEN_MEASURES) for name in registry
+    ]
     others: tuple[Any, ...] = (*CONSISTENCY, *POINTS, *VALUES)
     for name, measure in [*named, *((measure.name, measure) for measure in others)]:
         row = {"name": name, "unit": measure.unit, "more means": measure.direction, "version": str(measure.version)}
