@@ -48,6 +48,8 @@ def tables_page() -> str:
     )
     parts.append(
         "Those from `surprisal` on are added by `epiverb score`; their trajectories go to `points` on the axis `token`.\n"
+        "From `majority-share` on they need `--beliefs` (to `majority-right`: or `--signals`), their trajectories are along "
+        "`sentence` or `step`.\n"
     )
     rows = table()
     parts.append("| " + " | ".join(rows[0]) + " |\n|" + "---|" * len(rows[0]))

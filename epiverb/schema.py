@@ -83,7 +83,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
     "points": _columns("""
         trace_id | str?   | the trace; null: an aggregate over traces
         measure  | str    | name of the measure
-        axis     | str    | position (share of the response, 0 to 1), sentence, token or train_step
+        axis     | str    | position (share of the response, 0 to 1), sentence, step (of the thinking), token or train_step
         x        | float  | the coordinate on that axis; a bin by its left edge
         value    | float? | in the measure's unit; a bin without hits is 0, not absent
     """),
@@ -101,5 +101,16 @@ TABLES: dict[str, tuple[Column, ...]] = {
         rank     | int   | 0 is the most likely token
         token_id | int   | the token
         logprob  | float | its natural log-probability at this position
+    """),
+    "beliefs": _columns("""
+        trace_id  | str    | the trace
+        x         | int    | 0: before the thinking; n: behind its nth sentence or step
+        end       | int    | code point in `response` where the thinking is broken off
+        candidate | str    | an answer of the problem's samples, or the gold answer
+        right     | bool?  | equal to the gold answer, or an answer graded right; null: not known of any candidate
+        own       | bool   | the answer that the trace gives in the end
+        logprob   | float? | natural log-probability of the answer behind closing tag and stem; null: sampled
+        n_scored  | int    | tokens in it; answers sampled at x, where they were sampled
+        p         | float  | probability among the candidates
     """),
 }

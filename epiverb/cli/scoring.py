@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.text import Text
 
+from epiverb.cli import beliefs
 from epiverb.cli.summary import _console, _table, interval
 from epiverb.cli.terminal import printable
 
@@ -15,7 +16,7 @@ Figure = dict[str, Any]
 def notes(document: dict[str, Any]) -> list[str]:
     """What is unknown and why, and how ids and prompts were come by."""
     lines = []
-    for stage in ("tokens", "richness", "pressure"):
+    for stage in ("tokens", "richness", "pressure", "beliefs", "mi"):
         block = document.get(stage) or {}
         unknown = block.get("unknown") or {}
         lines += [
@@ -30,7 +31,8 @@ def notes(document: dict[str, Any]) -> list[str]:
             )
         if n := (block.get("ids") or {}).get("prompt_rendered"):
             lines.append(f"{stage}: the prompts of {n:,} traces are questions only; they were shown as a user's turn")
-    return lines
+        lines += block.get("notes") or []
+    return lines + beliefs.notes(document)
 
 
 def print_scores(document: dict[str, Any]) -> None:
@@ -42,6 +44,7 @@ def print_scores(document: dict[str, Any]) -> None:
         _print_richness(console, document["richness"])
     if "pressure" in document:
         _print_pressure(console, document["pressure"])
+    beliefs.print_beliefs(console, document)
     console.print(Text("Every interval is 95 %, from resampling problems.", "dim"))
     console.print(f"\nrun     {printable(document['run'])}")
 

@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from epiverb.config import setting
+
+
+@dataclass(frozen=True)
+class Asking:
+    """Where and how answers are asked for by --beliefs."""
+
+    at: Literal["sentence", "step"] = setting("sentence")
+    """Where the thinking is broken off for --beliefs: behind sentences, or at blank lines."""
+    stem: str = setting("boxed", metavar="NAME")
+    """Words before a forced answer: boxed, final-answer (as EAT published), final-answer-line."""
+    places: int | None = setting(None, metavar="N")
+    """At most N places a trace, evenly spread. Default: all."""
+    rollouts: int = setting(0, metavar="N")
+    """Sample N answers at every place instead of scoring the candidates."""
 
 
 @dataclass(frozen=True)
 class ScoreConfig:
     """Add to a run what a model computes about its traces: entropy and confidence a token, information, pressure.
 
-    Without --richness or --pressure the trajectories of all traces are computed; with --model none they are taken from the
-    log-probabilities that the run holds. Traces are never changed.
+    Without --richness, --pressure, --beliefs, --mi or --signals the trajectories of all traces are computed; with --model
+    none they are taken from the log-probabilities that the run holds. Traces are never changed.
 
     Example: epiverb score runs/math500 --model Qwen3-1.7B --pressure --contexts s,s-nothink,answer,unrelated
     """
@@ -27,6 +42,14 @@ class ScoreConfig:
     """What distillation from a teacher that is shown a context would push, before any training."""
     contexts: tuple[str, ...] = setting(("s", "s-nothink", "answer", "unrelated"), metavar="NAME[,NAME...]")
     """Contexts of --pressure. s is solution, s-nothink solution-no-think; else as in: epiverb ls contexts."""
+    beliefs: bool = setting(False)
+    """The distribution over candidate answers along the thinking, and what sentences and markers do to it."""
+    mi: bool = setting(False)
+    """Mutual information of every token's state with the gold answer's, and its peaks."""
+    signals: bool = setting(False)
+    """How well each score of a trace tells right from wrong, within problems; needs no model."""
+    asking: Asking = Asking()
+    """Where and how --beliefs ask for answers."""
     lexicon: str | None = setting(None, short="-l", metavar="NAME|FILE")
     """Lexicon whose markers are looked at. Default: the run's primary one."""
     top_k: int = setting(20, metavar="K")

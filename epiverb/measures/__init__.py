@@ -6,6 +6,8 @@ rest.
 
 from __future__ import annotations
 
+from typing import Any
+
 from epiverb.registry import Registry
 
 MEASURES = Registry(
@@ -45,9 +47,15 @@ TOKEN_MEASURES = Registry(
 
 def table() -> list[dict[str, str]]:
     """Every measure with its unit, direction, version and meaning, for docs and `epiverb ls measures`."""
+    from epiverb.measures.belief_measures import POINTS, VALUES
+    from epiverb.measures.consistency import CONSISTENCY
+
     rows = []
-    for name in (*MEASURES, *TOKEN_MEASURES):
-        measure = (MEASURES if name in MEASURES else TOKEN_MEASURES).get(name)
+    named: list[tuple[str, Any]] = [
+        (name, registry.get(name)) for registry in (MEASURES, TOKEN_MEASURES) for name in registry
+    ]
+    others: tuple[Any, ...] = (*CONSISTENCY, *POINTS, *VALUES)
+    for name, measure in [*named, *((measure.name, measure) for measure in others)]:
         row = {"name": name, "unit": measure.unit, "more means": measure.direction, "version": str(measure.version)}
         rows.append({**row, "about": measure.about})
     return rows

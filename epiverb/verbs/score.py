@@ -15,7 +15,8 @@ from epiverb.verbs.scoring.job import Job, Progress
 
 
 def score(config: ScoreConfig, *, progress: Progress | None = None) -> dict[str, Any]:
-    """The document of what was added: blocks `tokens`, `richness`, `pressure` as far as they were asked for.
+    """The document of what was added: blocks `tokens`, `richness`, `pressure`, `agreement`, `beliefs`, `mi`, `signals`, as far
+    as they were asked for.
 
     Raises:
         ConfigError: settings that cannot be; DataError: a run without what is needed.
@@ -50,6 +51,10 @@ def score(config: ScoreConfig, *, progress: Progress | None = None) -> dict[str,
 def _check(config: ScoreConfig) -> None:
     if config.model == "none" and (config.richness or config.pressure):
         raise ConfigError("--richness and --pressure are computed by a model. Pass --model DIR|NAME.")
+    if config.model == "none" and (config.beliefs or config.mi):
+        raise ConfigError("--beliefs and --mi are asked of a model. Pass --model DIR|NAME.")
+    if config.asking.rollouts < 0 or (config.asking.places is not None and config.asking.places < 1):
+        raise ConfigError("--rollouts is 0 or more, --places 1 or more.")
     for name in ("top_k", "window", "around", "draws"):
         if getattr(config, name) < 1:
             raise ConfigError(f"--{name.replace('_', '-')} {getattr(config, name)}: at least 1.")
@@ -67,7 +72,11 @@ def _run_stages(job: Job) -> dict[str, Any]:
         from epiverb.verbs.scoring.pressure import pressure
 
         document["pressure"] = pressure(job)
-    if not (job.config.richness or job.config.pressure):
+    if job.config.beliefs or job.config.mi or job.config.signals:
+        from epiverb.verbs.beliefs import added
+
+        document |= added(job)
+    elif not (job.config.richness or job.config.pressure):
         from epiverb.verbs.scoring.trajectories import trajectories
 
         document["tokens"] = trajectories(job)
