@@ -17,7 +17,7 @@ SEGMENTS = ("thinking", "answer")
 EPISTEMIC = ("uncertainty", "reconsideration", "verification", "alternative")
 CONTROLS = ("booster", "procedural")
 CATEGORIES = EPISTEMIC + CONTROLS
-AXES = ("position", "sentence", "token", "train_step")
+AXES = ("position", "sentence", "step", "token", "train_step")
 
 
 @dataclass(frozen=True)

@@ -212,9 +212,9 @@ def test_no_more_at_a_time_and_a_minute_than_wanted(fake):
     fake.answer = lambda body: time.sleep(0.05) or Fake.chat(body)
     run(opened(fake, concurrency=3), requests(12), Sampling())
     assert fake.most == 3
-    fake.times.clear()
+    began = time.monotonic()
     run(opened(fake, concurrency=8, requests_per_minute=1200), requests(8), Sampling())
-    assert fake.times[-1] - fake.times[0] >= 7 * 60 / 1200 - 0.03
+    assert fake.times[-1] - began >= 7 * 60 / 1200  # a slow machine makes it longer, nothing makes it shorter
 
 
 def test_gone_for_good_is_one_line_and_what_came_is_kept(fake):

@@ -82,7 +82,7 @@ def beliefs(job: Job, answers: Answers) -> dict[str, Any]:
         "how": _how(job),
         "unit": asking.at,
         "stem": {"name": asking.stem, "text": chosen.text, "end": chosen.end, "source": chosen.source},
-        "ids": dict(job.source.counts),
+        "ids": job.source.described(traces),
     }
     document |= finish(job, parts, traces)
     parts.drop()
