@@ -41,9 +41,9 @@ class Hits:
             frame["trace_id"].cast(pl.Int64).to_numpy(),
             frame["start"].to_numpy(),
             frame["end"].to_numpy(),
-            frame["category"].to_physical().to_numpy(),
+            frame["category"].cast(pl.Enum(KINDS)).to_physical().to_numpy(),
             frame["in_loop"].to_numpy(),
-            frame["segment"].to_physical().to_numpy() == SEGMENTS.index("thinking"),
+            frame["segment"].cast(pl.Enum(SEGMENTS)).to_physical().to_numpy() == SEGMENTS.index("thinking"),
         )
 
     def select(self, keep: Mask) -> Hits:
