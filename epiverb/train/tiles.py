@@ -1,0 +1,112 @@
+"""The divergence of a few tokens over the whole vocabulary, with its gradient by formula, in as few tiles as it takes.
+
+A tile is a tensor of tokens by vocabulary. With g[v] the derivative of the divergence in the student's log-probability of
+v, taken alone, the gradient in the logits is g - p sum(g): a log-softmax lies between them.
+
+| divergence | term of an outcome | g |
+|---|---|---|
+| alpha 0 | t (log t - log s) | -t |
+| alpha 1 | s (log s - log t) | s (log s - log t) + s |
+| between | alpha t (log t - log m) + (1 - alpha) s (log s - log m) | (1 - alpha) s (log s - log m) |
+
+In the last row what flows through m cancels. log s - log m is taken as -log1p(alpha expm1(log t - log s)), which does not
+round away where teacher and student are nearly equal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from epiverb.train.losses import between, on_support
+
+WIDEST = 80.0
+"""Log ratios beyond this are cut: what they belong to has no mass that single precision can tell from 0."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """Which divergence; see `losses.divergence`."""
+
+    alpha: float
+    temperature: float = 1.0
+    topk: int | None = None
+    tail: bool = True
+    entry_clip: float | None = None
+    softcap: float | None = None
+
+
+class Tile(NamedTuple):
+    """What is known of n tokens."""
+
+    divergence: Tensor
+    """(n,), as all but the last three."""
+    entropy: Tensor
+    teacher_entropy: Tensor
+    logp_s: Tensor
+    """Log-probabilities (n, V)."""
+    logp_t: Tensor
+    gradient: Tensor | None
+    """Of the divergence in the student's logits before temperature and cap (n, V); None where it is not wanted."""
+
+
+def measure(logits_s: Tensor, logits_t: Tensor, form: Form, *, gradient: bool) -> Tile:
+    """The tile of logits (n, V), both already capped. Overwrites them."""
+    slope = 1 - (logits_s / form.softcap).square_() if form.softcap and gradient else None
+    logp_s = torch.log_softmax(logits_s.div_(form.temperature), -1)
+    logp_t = torch.log_softmax(logits_t.div_(form.temperature), -1)
+    s, scratch = logp_s.exp(), logits_t
+    entropy = torch.mul(s, logp_s, out=scratch).sum(-1).neg_()
+    t = torch.exp(logp_t, out=logits_s)
+    teacher_entropy = torch.mul(t, logp_t, out=scratch).sum(-1).neg_()
+    if form.topk is not None:
+        values, g, total = _on_topk(logp_s, logp_t, form, gradient)
+    else:
+        values, g, total = _everywhere(logp_s, logp_t, s, t, form, scratch)
+    if not gradient or g is None:
+        return Tile(values, entropy, teacher_entropy, logp_s, logp_t, None)
+    g.sub_(s.mul_(total.unsqueeze(-1))).div_(form.temperature)
+    return Tile(values, entropy, teacher_entropy, logp_s, logp_t, g if slope is None else g.mul_(slope))
+
+
+def _everywhere(
+    logp_s: Tensor, logp_t: Tensor, s: Tensor, t: Tensor, form: Form, scratch: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Divergence (n,), g (n, V) and its sum (n,) over the whole vocabulary. Overwrites `t` and `scratch`."""
+    alpha, clip = form.alpha, form.entry_clip
+    if alpha == 0:
+        terms = torch.sub(logp_t, logp_s, out=scratch).mul_(t)
+        g = t.neg_()
+    elif alpha == 1:
+        terms = torch.sub(logp_s, logp_t, out=scratch).mul_(s)
+        g = torch.add(terms, s, out=t)
+    else:
+        gap = torch.sub(logp_t, logp_s, out=scratch).clamp_(-WIDEST, WIDEST)
+        to_mixture = torch.expm1(gap).mul_(alpha).log1p_().neg_()
+        terms = gap.add_(to_mixture).mul_(t).mul_(alpha)
+        g = torch.mul(to_mixture.mul_(s), 1 - alpha, out=t)
+        terms.add_(g)
+    if clip is not None:
+        g.masked_fill_(terms > clip, 0)
+        terms.clamp_(max=clip)
+    values = terms.sum(-1)
+    if clip is None and alpha in (0, 1):  # the mass of a distribution, which is 1, rather than its rounded sum
+        return values, g, torch.full_like(values, -1) if alpha == 0 else values + 1
+    return values, g, g.sum(-1)
+
+
+def _on_topk(logp_s: Tensor, logp_t: Tensor, form: Form, gradient: bool) -> tuple[Tensor, Tensor | None, Tensor]:
+    """The same on the student's top K; K is small, so autograd may have it."""
+    top_s, support = logp_s.topk(form.topk or 1, -1)
+    top_t = logp_t.gather(-1, support)
+    with torch.set_grad_enabled(gradient):
+        top_s.requires_grad_(gradient)
+        values = between(on_support(top_s, form.tail), on_support(top_t, form.tail), form.alpha, form.entry_clip)
+        if not gradient:
+            return values, None, values
+        (small,) = torch.autograd.grad(values.sum(), top_s)
+    g = torch.zeros_like(logp_s).scatter_(-1, support, small)
+    return values.detach(), g, small.sum(-1)
