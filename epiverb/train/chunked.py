@@ -20,7 +20,7 @@ from epiverb.train.losses import check, importance_weights
 from epiverb.train.projection import Head, Projection, low_type, mixed
 from epiverb.train.tiles import Form, measure
 
-TILE_MB = {"cpu": 8, "cuda": 256}
+TILE_MB = {"cpu": 16, "cuda": 256}
 """Size of a float32 tile of tokens by vocabulary that a chunk is cut to; a chunk needs about seven."""
 
 
@@ -140,7 +140,7 @@ def chunked_divergence(
         weigh: function from what is known of a chunk to one more weight a token; it has no gradient.
         softcap: cap of both models' logits, c tanh(z / c).
         mass_ids: token ids whose joint probability is reported.
-        chunk: tokens at a time; None: as many as fit a tile of 8 MB on a CPU, 256 MB on a GPU.
+        chunk: tokens at a time; None: as many as fit a tile of 16 MB on a CPU, 256 MB on a GPU.
 
     The other settings are those of `losses.divergence`; `b_...` are biases of the heads.
 
@@ -157,7 +157,8 @@ def chunked_divergence(
     job = _Job(form, h_student, Head(W_student, b_student), teachers, tokens, mass_ids)
     job.is_clip, job.weigh, job.chunk = is_clip, weigh, chunk or job.chunk
     loss = _Chunks.apply(h_student.reshape(-1, h_student.shape[-1]), W_student, b_student, job)
-    return Chunked(loss, *(job.columns[name].reshape(shape) if name in job.columns else None for name in _COLUMNS))
+    columns = [job.columns[name].reshape(shape) if name in job.columns else None for name in _COLUMNS]
+    return Chunked._make([loss, *columns])
 
 
 def _teachers(
@@ -230,8 +231,6 @@ def _run(h: Tensor, head: Head, job: _Job) -> tuple[Tensor, Tensor | None, Tenso
         states = h[at]
         logits_t = mixed([(factor, each.logits(of[at], job.form.softcap)) for factor, of, each in teachers])
         gradient = _measured(student.logits(states, job.form.softcap), logits_t, at, job)
-        if gradient is None:
-            continue
         if grad_h is not None:
             grad_h[at] = student.onto_hidden(gradient).to(grad_h.dtype)
         if grad_W is not None:
@@ -242,9 +241,9 @@ def _run(h: Tensor, head: Head, job: _Job) -> tuple[Tensor, Tensor | None, Tenso
     return (kept["divergence"] * kept["weight"]).sum(), grad_h, grad_W, grad_b
 
 
-def _measured(logits_s: Tensor, logits_t: Tensor, at: Tensor, job: _Job) -> Tensor | None:
+def _measured(logits_s: Tensor, logits_t: Tensor, at: Tensor, job: _Job) -> Tensor:
     """The gradient on the logits of the tokens `at`, weighted; what is known of them goes into the columns."""
-    tile = measure(logits_s, logits_t, job.form, gradient=any(job.wanted))
+    tile = measure(logits_s, logits_t, job.form)
     known = {"divergence": tile.divergence, "entropy": tile.entropy, "teacher_entropy": tile.teacher_entropy}
     if job.ids is not None:
         chosen = job.ids[at].unsqueeze(1)
@@ -256,7 +255,7 @@ def _measured(logits_s: Tensor, logits_t: Tensor, at: Tensor, job: _Job) -> Tens
     known["weight"] = _weight(known, at, job)
     for name, values in known.items():
         job.columns[name][at] = values
-    return None if tile.gradient is None else tile.gradient.mul_(known["weight"].unsqueeze(1))
+    return tile.gradient.mul_(known["weight"].unsqueeze(1))
 
 
 def _weight(known: dict[str, Tensor], at: Tensor, job: _Job) -> Tensor:

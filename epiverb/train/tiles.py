@@ -49,13 +49,13 @@ class Tile(NamedTuple):
     logp_s: Tensor
     """Log-probabilities (n, V)."""
     logp_t: Tensor
-    gradient: Tensor | None
-    """Of the divergence in the student's logits before temperature and cap (n, V); None where it is not wanted."""
+    gradient: Tensor
+    """Of the divergence in the student's logits before temperature and cap (n, V)."""
 
 
-def measure(logits_s: Tensor, logits_t: Tensor, form: Form, *, gradient: bool) -> Tile:
+def measure(logits_s: Tensor, logits_t: Tensor, form: Form) -> Tile:
     """The tile of logits (n, V), both already capped. Overwrites them."""
-    slope = 1 - (logits_s / form.softcap).square_() if form.softcap and gradient else None
+    slope = 1 - (logits_s / form.softcap).square_() if form.softcap else None
     logp_s = torch.log_softmax(logits_s.div_(form.temperature), -1)
     logp_t = torch.log_softmax(logits_t.div_(form.temperature), -1)
     s, scratch = logp_s.exp(), logits_t
@@ -63,12 +63,12 @@ def measure(logits_s: Tensor, logits_t: Tensor, form: Form, *, gradient: bool) -
     t = torch.exp(logp_t, out=logits_s)
     teacher_entropy = torch.mul(t, logp_t, out=scratch).sum(-1).neg_()
     if form.topk is not None:
-        values, g, total = _on_topk(logp_s, logp_t, form, gradient)
+        values, support, small = _on_topk(logp_s, logp_t, form)
+        g = s.mul_(-small.sum(-1, keepdim=True)).scatter_add_(-1, support, small)
     else:
         values, g, total = _everywhere(logp_s, logp_t, s, t, form, scratch)
-    if not gradient or g is None:
-        return Tile(values, entropy, teacher_entropy, logp_s, logp_t, None)
-    g.sub_(s.mul_(total.unsqueeze(-1))).div_(form.temperature)
+        g.addcmul_(s, total.unsqueeze(-1), value=-1)
+    g.div_(form.temperature)
     return Tile(values, entropy, teacher_entropy, logp_s, logp_t, g if slope is None else g.mul_(slope))
 
 
@@ -77,36 +77,34 @@ def _everywhere(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Divergence (n,), g (n, V) and its sum (n,) over the whole vocabulary. Overwrites `t` and `scratch`."""
     alpha, clip = form.alpha, form.entry_clip
-    if alpha == 0:
-        terms = torch.sub(logp_t, logp_s, out=scratch).mul_(t)
-        g = t.neg_()
-    elif alpha == 1:
-        terms = torch.sub(logp_s, logp_t, out=scratch).mul_(s)
-        g = torch.add(terms, s, out=t)
+    if alpha in (0, 1):
+        first, second, mass, sign = (logp_t, logp_s, t, 1) if alpha == 0 else (logp_s, logp_t, s, -1)
+        terms = torch.sub(first, second, out=scratch).mul_(mass)
+        # A rounded log-sum-exp shifts all log ratios of a row, and so this sum, by as much; what it does to the mass tells.
+        shift = torch.sub(t, s).sum(-1).mul_(sign) if clip is None else 0.0
+        g = t.neg_() if alpha == 0 else torch.add(terms, s, out=t)
     else:
         gap = torch.sub(logp_t, logp_s, out=scratch).clamp_(-WIDEST, WIDEST)
         to_mixture = torch.expm1(gap).mul_(alpha).log1p_().neg_()
         terms = gap.add_(to_mixture).mul_(t).mul_(alpha)
         g = torch.mul(to_mixture.mul_(s), 1 - alpha, out=t)
         terms.add_(g)
+        shift = 0.0
     if clip is not None:
         g.masked_fill_(terms > clip, 0)
         terms.clamp_(max=clip)
     values = terms.sum(-1)
     if clip is None and alpha in (0, 1):  # the mass of a distribution, which is 1, rather than its rounded sum
-        return values, g, torch.full_like(values, -1) if alpha == 0 else values + 1
+        return values - shift, g, torch.full_like(values, -1) if alpha == 0 else values + 1
     return values, g, g.sum(-1)
 
 
-def _on_topk(logp_s: Tensor, logp_t: Tensor, form: Form, gradient: bool) -> tuple[Tensor, Tensor | None, Tensor]:
-    """The same on the student's top K; K is small, so autograd may have it."""
+def _on_topk(logp_s: Tensor, logp_t: Tensor, form: Form) -> tuple[Tensor, Tensor, Tensor]:
+    """Divergence (n,), the student's top K ids and g there (n, K); K is small, so autograd may have it."""
     top_s, support = logp_s.topk(form.topk or 1, -1)
     top_t = logp_t.gather(-1, support)
-    with torch.set_grad_enabled(gradient):
-        top_s.requires_grad_(gradient)
+    with torch.enable_grad():
+        top_s.requires_grad_()
         values = between(on_support(top_s, form.tail), on_support(top_t, form.tail), form.alpha, form.entry_clip)
-        if not gradient:
-            return values, None, values
         (small,) = torch.autograd.grad(values.sum(), top_s)
-    g = torch.zeros_like(logp_s).scatter_(-1, support, small)
-    return values.detach(), g, small.sum(-1)
+    return values.detach(), support, small
