@@ -9,6 +9,7 @@ through the entry point group `epiverb.weights`.
 
 from __future__ import annotations
 
+import math
 from dataclasses import fields, replace
 from typing import Any
 
@@ -59,6 +60,8 @@ def _one(spec: str) -> Any:
             raise ConfigError(f"token weight {spec!r}: no setting {key!r}.{hint}")
         try:
             given[key] = type(getattr(weight, key))(value)
+            if not math.isfinite(given[key]):
+                raise ValueError
         except ValueError:
             raise ConfigError(f"token weight {spec!r}: {key} is a number, not {value!r}.") from None
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
 
 from torch import Tensor
@@ -40,14 +40,20 @@ class Tokens:
     entropy: Tensor | None = None
     teacher_entropy: Tensor | None = None
 
+    def __getitem__(self, name: str) -> Tensor:
+        tensor: Tensor | None = getattr(self, name)
+        if tensor is None:
+            raise DataError(f"a token weight needs {name} of each token, which this run does not know.")
+        return tensor
+
 
 class Weights(NamedTuple):
-    """Factors, of the tokens' shape and without gradient. None: as the run has it without the token weight."""
+    """Factors, of the tokens' shape and without gradient. None: 1."""
 
     distill: Tensor | None = None
     """Of the divergence from the teacher."""
     policy: Tensor | None = None
-    """Of the clipped policy loss, that is of the advantage; a run with this and no policy loss has to compute one."""
+    """Of the clipped policy loss, that is of the advantage."""
 
 
 class TokenWeight(Protocol):
@@ -56,6 +62,8 @@ class TokenWeight(Protocol):
     It looks at each token by itself, so that it can be asked about a chunk as well as about a batch.
     """
 
+    losses: ClassVar[tuple[str, ...]]
+    """Losses that the run must have besides its own: `distill`, `policy`. With none its own is weighted."""
     about: ClassVar[str]
     source: ClassVar[str]
 
@@ -86,12 +94,7 @@ class RewardTerm(Protocol):
 
 
 def factors(weight: TokenWeight, tokens: Tokens) -> Weights:
-    """`weight` of `tokens`; raises `DataError` where something that it needs is missing."""
-    for name in weight.needs:
-        if getattr(tokens, name) is None:
-            raise DataError(
-                f"the token weight {type(weight).__name__} needs {name} of each token, which is not known here."
-            )
+    """`weight` of `tokens`, detached; raises `DataError` where something that it needs is not known."""
     distill, policy = weight(tokens)
     return Weights(distill if distill is None else distill.detach(), policy if policy is None else policy.detach())
 
@@ -103,10 +106,8 @@ def in_chunk(weight: TokenWeight, tokens: Tokens) -> Callable[[Seen], Tensor]:
 
     def weigh(seen: Seen) -> Tensor:
         here = {name: tensor[seen.at] for name, tensor in flat.items()}
-        late = {name: getattr(seen, name) for name in Tokens.__dataclass_fields__ if hasattr(seen, name)}
-        distill = factors(
-            weight, replace(Tokens(), **here, **{name: v for name, v in late.items() if v is not None})
-        ).distill
+        late = {name: getattr(seen, name) for name in known if getattr(seen, name, None) is not None}
+        distill = factors(weight, Tokens(**here | late)).distill
         return seen.divergence.new_ones(seen.divergence.shape) if distill is None else distill
 
     return weigh
@@ -119,6 +120,11 @@ class Product:
     parts: tuple[TokenWeight, ...]
     about: ClassVar[str] = "several token weights, multiplied"
     source: ClassVar[str] = "of its parts"
+
+    @property
+    def losses(self) -> tuple[str, ...]:
+        """All that its parts ask for."""
+        return tuple(dict.fromkeys(name for part in self.parts for name in part.losses))
 
     @property
     def needs(self) -> tuple[str, ...]:

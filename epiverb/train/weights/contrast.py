@@ -21,6 +21,7 @@ class Contrast:
 
     scale: float = 1.0
     bound: float = 0.5
+    losses: ClassVar[tuple[str, ...]] = ()
     about: ClassVar[str] = "by how much a right context differs from a wrong or unrelated one"
     source: ClassVar[str] = (
         "arXiv 2606.11709 (RLCSD), THU-BPM/RLCSD: the contrast and its bounded, sign-preserving use; arXiv 2607.02234 and "
@@ -33,9 +34,7 @@ class Contrast:
             raise ConfigError(f"scale is {self.scale} and bound {self.bound}; they are above 0, and from 0 to below 1.")
 
     def __call__(self, tokens: Tokens) -> Weights:
-        assert tokens.teacher_logp is not None
-        assert tokens.contrast_logp is not None
-        contrast = (tokens.teacher_logp - tokens.contrast_logp) / self.scale
+        contrast = (tokens["teacher_logp"] - tokens["contrast_logp"]) / self.scale
         distill = contrast.abs().tanh()
         if tokens.advantage is None:
             return Weights(distill)

@@ -14,6 +14,7 @@ class KLClip:
     """A token whose divergence is above `at` nats is scaled down to it, its gradient with it."""
 
     at: float = 0.1
+    losses: ClassVar[tuple[str, ...]] = ()
     about: ClassVar[str] = "a token adds at most `at` nats"
     source: ClassVar[str] = (
         "arXiv 2601.18734 (OPSD), siyan-zhao/OPSD@8ae338d generalized_jsd_loss. Ours differs: that clips each outcome of the "
@@ -26,8 +27,7 @@ class KLClip:
             raise ConfigError(f"at is {self.at}; the most that a token may add is above 0.")
 
     def __call__(self, tokens: Tokens) -> Weights:
-        assert tokens.divergence is not None
-        return Weights(self.at / tokens.divergence.clamp(min=self.at))
+        return Weights(self.at / tokens["divergence"].clamp(min=self.at))
 
 
 KL_CLIP = KLClip()

@@ -18,6 +18,7 @@ class Magnitude:
 
     mix: float = 0.5
     clip: float = 0.2
+    losses: ClassVar[tuple[str, ...]] = ("policy",)
     about: ClassVar[str] = "direction of the advantage, size from the teacher"
     source: ClassVar[str] = (
         "arXiv 2604.03128 (RLSD), siyan-zhao/OPSD@87d7566 rlsd_trainer.py. Ours differs: `mix` does not decay by itself."
@@ -29,10 +30,7 @@ class Magnitude:
             raise ConfigError(f"mix is {self.mix} and clip {self.clip}; they are from 0 to 1, and from 0 to below 1.")
 
     def __call__(self, tokens: Tokens) -> Weights:
-        assert tokens.advantage is not None
-        assert tokens.student_logp is not None
-        assert tokens.teacher_logp is not None
-        ratio = (tokens.advantage.sign() * (tokens.teacher_logp - tokens.student_logp)).clamp(-20, 20).exp()
+        ratio = (tokens["advantage"].sign() * (tokens["teacher_logp"] - tokens["student_logp"])).clamp(-20, 20).exp()
         policy = 1 - self.mix + self.mix * ratio.clamp(1 - self.clip, 1 + self.clip)
         return Weights(policy.new_zeros(policy.shape), policy)
 

@@ -12,6 +12,7 @@ from epiverb.train.weights.base import Tokens, Weights
 class Nothing:
     """The run as it is."""
 
+    losses: ClassVar[tuple[str, ...]] = ()
     about: ClassVar[str] = "every token alike"
     source: ClassVar[str] = "arXiv 2601.20802 (SDPO), arXiv 2402.03300 (GRPO)"
     needs: ClassVar[tuple[str, ...]] = ()

@@ -16,6 +16,7 @@ class Position:
     """Above 1 the line falls."""
     first: int = 0
     """0: all tokens."""
+    losses: ClassVar[tuple[str, ...]] = ()
     about: ClassVar[str] = "from `start` at the beginning to 2 - `start` at the end; only the `first` tokens"
     source: ClassVar[str] = (
         "arXiv 2605.21606 (PW-OPSD) for weights that grow, arXiv 2606.22600 for ones that fall, arXiv 2601.18734 (OPSD) for a "
@@ -24,11 +25,9 @@ class Position:
     needs: ClassVar[tuple[str, ...]] = ("position", "length")
 
     def __call__(self, tokens: Tokens) -> Weights:
-        assert tokens.position is not None
-        assert tokens.length is not None
-        place = (tokens.position + 0.5) / tokens.length.clamp(min=1)
+        place = (tokens["position"] + 0.5) / tokens["length"].clamp(min=1)
         weight = self.start + 2 * (1 - self.start) * place
-        return Weights(weight if not self.first else weight * (tokens.position < self.first))
+        return Weights(weight if not self.first else weight * (tokens["position"] < self.first))
 
 
 POSITION = Position()

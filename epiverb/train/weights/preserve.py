@@ -18,6 +18,7 @@ class Preserve:
     """
 
     keep: float = 0.0
+    losses: ClassVar[tuple[str, ...]] = ()
     about: ClassVar[str] = "markers are masked, or weigh `keep`"
     source: ClassVar[str] = (
         "the epistemic mask of yuanyueyao/verl (recipe RLSD); compare arXiv 2607.10805, which protects tokens of high entropy. "
@@ -26,8 +27,7 @@ class Preserve:
     needs: ClassVar[tuple[str, ...]] = ("marker",)
 
     def __call__(self, tokens: Tokens) -> Weights:
-        assert tokens.marker is not None
-        weight = torch.ones_like(tokens.marker, dtype=torch.float32).masked_fill(tokens.marker.bool(), self.keep)
+        weight = torch.ones_like(tokens["marker"], dtype=torch.float32).masked_fill(tokens["marker"].bool(), self.keep)
         return Weights(weight, weight)
 
 

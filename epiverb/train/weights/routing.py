@@ -18,6 +18,7 @@ class Routing:
 
     threshold: float = 0.5
     beta: float = 0.0
+    losses: ClassVar[tuple[str, ...]] = ("distill", "policy")
     about: ClassVar[str] = "right responses to GRPO, failed ones to SDPO"
     source: ClassVar[str] = "arXiv 2604.02288 (SRPO)"
 
@@ -31,14 +32,12 @@ class Routing:
             raise ConfigError(f"beta is {self.beta}; it is 0 or above.")
 
     def __call__(self, tokens: Tokens) -> Weights:
-        assert tokens.reward is not None
-        assert tokens.has_teacher is not None
-        known = ~tokens.reward.isnan()
-        taught = known & (tokens.reward < self.threshold) & tokens.has_teacher.bool()
-        distill = taught.to(tokens.reward.dtype)
-        if self.beta and tokens.teacher_entropy is not None:
-            distill = distill * (-self.beta * tokens.teacher_entropy).exp()
-        return Weights(distill, (known & ~taught).to(tokens.reward.dtype))
+        known = ~tokens["reward"].isnan()
+        taught = known & (tokens["reward"] < self.threshold) & tokens["has_teacher"].bool()
+        distill = taught.to(tokens["reward"].dtype)
+        if self.beta:
+            distill = distill * (-self.beta * tokens["teacher_entropy"]).exp()
+        return Weights(distill, (known & ~taught).to(tokens["reward"].dtype))
 
 
 ROUTING = Routing()

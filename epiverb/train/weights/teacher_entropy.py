@@ -14,6 +14,7 @@ class TeacherEntropy:
 
     beta: float = 1.0
     floor: float = 0.0
+    losses: ClassVar[tuple[str, ...]] = ()
     about: ClassVar[str] = "exp(-beta x the teacher's entropy), at least `floor`"
     source: ClassVar[str] = (
         "arXiv 2604.02288 (SRPO) for exp(-beta H), arXiv 2605.13255 (EGRSD) for a lower bound. "
@@ -22,8 +23,7 @@ class TeacherEntropy:
     needs: ClassVar[tuple[str, ...]] = ("teacher_entropy",)
 
     def __call__(self, tokens: Tokens) -> Weights:
-        assert tokens.teacher_entropy is not None
-        return Weights((-self.beta * tokens.teacher_entropy).exp().clamp(min=self.floor))
+        return Weights((-self.beta * tokens["teacher_entropy"]).exp().clamp(min=self.floor))
 
 
 TEACHER_ENTROPY = TeacherEntropy()
