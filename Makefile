@@ -31,6 +31,7 @@ docs: install  ## write docs/cli.md and docs/tables.md anew from the code
 
 bench: install  ## against the published counter; prints ratios
 	$(BIN)/python benchmarks/analyze.py
+	$(BIN)/python benchmarks/losses.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info epiverb-runs

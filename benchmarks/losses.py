@@ -57,14 +57,57 @@ print(json.dumps(dict(mb=peak() - before, s=time.process_time() - start, loss=va
 """
 
 
+PRECISION = """
+import json, sys
+import torch
+torch.set_num_threads(1)
+from epiverb.train.chunked import chunked_divergence
+from epiverb.train.losses import divergence
+T, V, H = 64, 32_000, 512
+torch.manual_seed(0)
+h, W = torch.randn(T, H).bfloat16(), (torch.randn(V, H) * H**-0.5 * 2).bfloat16()
+for gap in (0.02, 0.1, 0.5):
+    ht = (h.double() + gap * torch.randn(T, H)).bfloat16()
+    exact = W.double().requires_grad_()
+    truth = divergence(h.double() @ exact.T, ht.double() @ W.double().T, 0.5).mean()
+    (wanted,) = torch.autograd.grad(truth, exact)
+    def off(loss, weight):
+        (gradient,) = torch.autograd.grad(loss, weight)
+        return abs(loss.item() / truth.item() - 1), ((gradient - wanted).norm() / wanted.norm()).item()
+    rounded = W.clone().requires_grad_()
+    bf16 = off(divergence(h @ rounded.T, ht @ W.T, 0.5).mean(), rounded)
+    single = W.float().requires_grad_()
+    fp32 = off(divergence(h.float() @ single.T, ht.float() @ W.float().T, 0.5).mean(), single)
+    widened = W.float().requires_grad_()
+    ours = off(chunked_divergence(h, widened, ht, W, 0.5).loss, widened)
+    print(json.dumps(dict(truth=truth.item(), bf16=bf16, fp32=fp32, ours=ours)))
+"""
+
+
+def precision() -> None:
+    """Print how far loss and gradient on the head are from double precision, for bfloat16 hidden states and head."""
+    print("\nT=64 V=32,000 H=512, bfloat16 inputs: relative error of loss and gradient against float64")
+    print(f"{'JSD':>10} {'logits in bfloat16':>22} {'logits in float32':>22} {'ours':>22}")
+    for line in _script(PRECISION).splitlines():
+        row = json.loads(line)
+        errors = "".join(f"{row[name][0]:14.0e} {row[name][1]:7.0e}" for name in ("bf16", "fp32", "ours"))
+        print(f"{row['truth']:10.1e} {errors}")
+
+
+def _script(code: str, *arguments: object) -> str:
+    """What a fresh Python on one thread prints."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, env=environment
+    )
+    if done.returncode:
+        raise SystemExit(done.stderr.strip().splitlines()[-1])
+    return done.stdout
+
+
 def run(name: str, tokens: int, vocabulary: int, hidden: int, chunk: int = 0) -> dict[str, float]:
     """Peak MB, CPU seconds, loss and norms of the gradient of one variant."""
-    command = [sys.executable, "-c", WORKER, name, *map(str, (tokens, vocabulary, hidden, chunk))]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    if done.returncode:
-        raise SystemExit(f"{name}: {done.stderr.strip().splitlines()[-1]}")
-    return json.loads(done.stdout)
+    return json.loads(_script(WORKER, name, tokens, vocabulary, hidden, chunk))
 
 
 def compare(variants: dict[str, tuple[str, int]], tokens: int, vocabulary: int, hidden: int, repeat: int) -> None:
@@ -98,6 +141,7 @@ def main() -> None:
     compare(
         {"TRL topk_logits, 100": ("trl-topk", 0), "ours, top 100": ("ours-topk", 0)}, 2048, 32_000, 512, args.repeat
     )
+    precision()
     if not args.skip_paper:
         figures = run("ours", 20_480, 151_936, 64)
         print(f"\nT=20,480 V=151,936 H=64: peak {figures['mb']:.0f} MB, {figures['s']:.0f} s of CPU")
