@@ -39,11 +39,11 @@ class Seen(NamedTuple):
 class Chunked(NamedTuple):
     """The loss, and for the log what it was made of: detached, of the shape of the tokens, NaN where masked.
 
-    A field is None where what it needs (`ids`, `mass_ids`) was not given.
+    A field is None where what it needs (`ids`, `policy`, `mass_ids`) was not given.
     """
 
     loss: Tensor
-    """Sum of weight times divergence; the only part with a gradient."""
+    """Sum of weight times divergence, and of the policy loss; the only part with a gradient."""
     divergence: Tensor
     """Nats at each token."""
     weight: Tensor
@@ -53,6 +53,8 @@ class Chunked(NamedTuple):
     student_logp: Tensor | None
     """Log-probability of the sampled token, at the temperature of the loss."""
     teacher_logp: Tensor | None
+    policy: Tensor | None
+    """The policy loss at each token."""
     student_mass: Tensor | None
     """Probability of all of `mass_ids` together."""
     teacher_mass: Tensor | None
@@ -95,11 +97,20 @@ class _Job:
         types = [of.dtype for of in (hidden, head.weight)]
         self.exact = torch.float64 if torch.float64 in types else torch.float32
         self.low = low_type(hidden, head.weight, *(of for _, states, each in teachers for of in (states, each.weight)))
-        names = _COLUMNS[:4] + _COLUMNS[4:6] * (self.ids is not None) + _COLUMNS[6:] * (mass_ids is not None)
+        names = _COLUMNS[:4] + _COLUMNS[4:6] * (self.ids is not None) + _COLUMNS[7:] * (mass_ids is not None)
         self.columns = {name: hidden.new_full((n,), torch.nan, dtype=self.exact) for name in names}
         self.is_clip = math.inf
         self.weigh: Callable[[Seen], Tensor] | None = None
+        self.policy: Callable[[Tensor, Seen], Tensor] | None = None
         self.chunk = max(1, TILE_MB.get(hidden.device.type, 64) * 2**20 // (4 * len(head.weight)))
+
+    def add(self, policy: Callable[[Tensor, Seen], Tensor] | None) -> None:
+        """Have another loss, of the log-probabilities of sampled tokens."""
+        if policy is not None and self.ids is None:
+            raise ConfigError("a policy loss needs the sampled tokens: give ids with policy.")
+        self.policy = policy
+        if policy is not None:
+            self.columns["policy"] = self.columns["divergence"].clone()
 
 
 def chunked_divergence(
@@ -115,6 +126,7 @@ def chunked_divergence(
     old_logp: Tensor | None = None,
     is_clip: float = 2.0,
     weigh: Callable[[Seen], Tensor] | None = None,
+    policy: Callable[[Tensor, Seen], Tensor] | None = None,
     temperature: float = 1.0,
     topk: int | None = None,
     tail: bool = True,
@@ -138,6 +150,7 @@ def chunked_divergence(
         weights: what multiplies each divergence, share of the loss included (`losses.shares`); None: one over the tokens.
         old_logp: log-probabilities under the policy that sampled; multiplies by min(ratio, is_clip), detached.
         weigh: function from what is known of a chunk to one more weight a token; it has no gradient.
+        policy: function from log-probabilities (n,) of sampled tokens and what is known to another loss (n,), to be added.
         softcap: cap of both models' logits, c tanh(z / c).
         mass_ids: token ids whose joint probability is reported.
         chunk: tokens at a time; None: as many as fit a tile of 16 MB on a CPU, 256 MB on a GPU.
@@ -156,6 +169,7 @@ def chunked_divergence(
     form = Form(alpha, temperature, topk, tail, entry_clip, softcap)
     job = _Job(form, h_student, Head(W_student, b_student), teachers, tokens, mass_ids)
     job.is_clip, job.weigh, job.chunk = is_clip, weigh, chunk or job.chunk
+    job.add(policy)
     loss = _Chunks.apply(h_student.reshape(-1, h_student.shape[-1]), W_student, b_student, job)
     columns = [job.columns[name].reshape(shape) if name in job.columns else None for name in _COLUMNS]
     return Chunked._make([loss, *columns])
@@ -237,8 +251,9 @@ def _run(h: Tensor, head: Head, job: _Job) -> tuple[Tensor, Tensor | None, Tenso
             student.onto_weight(grad_W, gradient, states)
         if grad_b is not None:
             grad_b += gradient.sum(0)
-    kept = {name: job.columns[name][job.keep] for name in ("divergence", "weight")}
-    return (kept["divergence"] * kept["weight"]).sum(), grad_h, grad_W, grad_b
+    kept = {name: column[job.keep] for name, column in job.columns.items()}
+    loss = (kept["divergence"] * kept["weight"]).sum()
+    return loss if job.policy is None else loss + kept["policy"].sum(), grad_h, grad_W, grad_b
 
 
 def _measured(logits_s: Tensor, logits_t: Tensor, at: Tensor, job: _Job) -> Tensor:
@@ -252,22 +267,36 @@ def _measured(logits_s: Tensor, logits_t: Tensor, at: Tensor, job: _Job) -> Tens
     if job.mass_ids is not None:
         known["student_mass"] = tile.logp_s[:, job.mass_ids].exp().sum(1)
         known["teacher_mass"] = tile.logp_t[:, job.mass_ids].exp().sum(1)
-    known["weight"] = _weight(known, at, job)
+    logps = (known.get("student_logp"), known.get("teacher_logp"))
+    seen = Seen(at, known["divergence"], known["entropy"], known["teacher_entropy"], *logps)
+    known["weight"] = _weight(seen, job)
+    gradient = tile.gradient.mul_(known["weight"].unsqueeze(1))
+    if job.policy is not None:
+        known["policy"], slope = _policy(seen, job.policy)
+        gradient.addcmul_(tile.logp_s.exp_(), slope.unsqueeze(1), value=-1)
+        gradient.scatter_add_(1, chosen, slope.unsqueeze(1))
     for name, values in known.items():
         job.columns[name][at] = values
-    return tile.gradient.mul_(known["weight"].unsqueeze(1))
+    gradient.div_(job.form.temperature)
+    return gradient if tile.cap_slope is None else gradient.mul_(tile.cap_slope)
 
 
-def _weight(known: dict[str, Tensor], at: Tensor, job: _Job) -> Tensor:
-    """What each of the tokens `at` is weighted by (n,)."""
+def _policy(seen: Seen, policy: Callable[[Tensor, Seen], Tensor]) -> tuple[Tensor, Tensor]:
+    """The policy loss at each token (n,) and its derivative in the token's log-probability (n,)."""
+    assert seen.student_logp is not None
+    with torch.enable_grad():
+        logp = seen.student_logp.clone().requires_grad_()
+        each = policy(logp, seen)
+        (slope,) = torch.autograd.grad(each.sum(), logp)
+    return each.detach(), slope
+
+
+def _weight(seen: Seen, job: _Job) -> Tensor:
+    """What each of the tokens is weighted by (n,)."""
     if job.weights is None:
-        weight = torch.full_like(known["divergence"], 1 / len(job.keep))
+        weight = torch.full_like(seen.divergence, 1 / len(job.keep))
     else:
-        weight = job.weights[at].to(job.exact)
-    if job.old_logp is not None:
-        weight = weight * importance_weights(known["student_logp"], job.old_logp[at], clip=job.is_clip)
-    if job.weigh is not None:
-        logps = (known.get("student_logp"), known.get("teacher_logp"))
-        seen = Seen(at, known["divergence"], known["entropy"], known["teacher_entropy"], *logps)
-        weight = weight * job.weigh(seen).detach().to(job.exact)
-    return weight
+        weight = job.weights[seen.at].to(job.exact)
+    if job.old_logp is not None and seen.student_logp is not None:
+        weight = weight * importance_weights(seen.student_logp, job.old_logp[seen.at], clip=job.is_clip)
+    return weight if job.weigh is None else weight * job.weigh(seen).detach().to(job.exact)

@@ -36,6 +36,10 @@ class Projection:
     """
 
     def __init__(self, head: Head, hidden: Tensor, exact: torch.dtype, low: torch.dtype | None = None) -> None:
+        if hasattr(head.weight, "full_tensor") or not head.weight.numel():
+            raise ConfigError(
+                "the head is sharded over processes; gather it first (full_tensor, or GatheredParameters)."
+            )
         if head.weight.shape[-1] != hidden.shape[-1]:
             raise ConfigError(f"hidden states have width {hidden.shape[-1]}, their head {head.weight.shape[-1]}.")
         self.exact, self.low = exact, low

@@ -43,19 +43,21 @@ class Tile(NamedTuple):
     """What is known of n tokens."""
 
     divergence: Tensor
-    """(n,), as all but the last three."""
+    """(n,), as all but the last four."""
     entropy: Tensor
     teacher_entropy: Tensor
     logp_s: Tensor
     """Log-probabilities (n, V)."""
     logp_t: Tensor
     gradient: Tensor
-    """Of the divergence in the student's logits before temperature and cap (n, V)."""
+    """Of the divergence in the student's logits behind temperature and cap (n, V)."""
+    cap_slope: Tensor | None
+    """Derivative of the cap (n, V), where there is one."""
 
 
 def measure(logits_s: Tensor, logits_t: Tensor, form: Form) -> Tile:
     """The tile of logits (n, V), both already capped. Overwrites them."""
-    slope = 1 - (logits_s / form.softcap).square_() if form.softcap else None
+    cap_slope = 1 - (logits_s / form.softcap).square_() if form.softcap else None
     logp_s = torch.log_softmax(logits_s.div_(form.temperature), -1)
     logp_t = torch.log_softmax(logits_t.div_(form.temperature), -1)
     s, scratch = logp_s.exp(), logits_t
@@ -68,8 +70,7 @@ def measure(logits_s: Tensor, logits_t: Tensor, form: Form) -> Tile:
     else:
         values, g, total = _everywhere(logp_s, logp_t, s, t, form, scratch)
         g.addcmul_(s, total.unsqueeze(-1), value=-1)
-    g.div_(form.temperature)
-    return Tile(values, entropy, teacher_entropy, logp_s, logp_t, g if slope is None else g.mul_(slope))
+    return Tile(values, entropy, teacher_entropy, logp_s, logp_t, g, cap_slope)
 
 
 def _everywhere(

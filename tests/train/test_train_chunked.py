@@ -10,7 +10,8 @@ import torch
 
 from epiverb.errors import ConfigError
 from epiverb.train.chunked import chunked_divergence
-from epiverb.train.losses import aggregate, divergence, importance_weights, shares, token_logps
+from epiverb.train.logps import chunked_logps
+from epiverb.train.losses import aggregate, clip_loss, divergence, importance_weights, shares, token_logps
 
 DOUBLE = torch.float64
 
@@ -281,3 +282,49 @@ def test_there_is_never_a_tensor_of_tokens_by_vocabulary():
     """One would be 114 MiB; the naive path needs thirteen."""
     grown = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True).stdout
     assert int(grown) / 1024 < 60
+
+
+@pytest.mark.parametrize("options", [{}, {"topk": 4}, {"softcap": 3.0}])
+def test_a_policy_loss_is_taken_in_the_same_pass(draw, options):
+    """GRPO's and the divergence, each on its own tokens, as routing wants it."""
+    h, W, h_T = draw(2, 5, 8, grad=True), draw(30, 8, grad=True), draw(2, 5, 8)
+    W_T, ids, old = draw(30, 8), torch.randint(30, (2, 5)), -draw(2, 5).abs() * 3
+    advantage = draw(2, 5)
+    taught = torch.tensor([[1.0] * 5, [0.0] * 5], dtype=DOUBLE)
+    share = shares(torch.ones(2, 5), "verl-effective").double()
+
+    def policy(logp, seen):
+        at = seen.at
+        clip = clip_loss(logp, old.reshape(-1)[at], advantage.reshape(-1)[at])
+        return clip * (share * (1 - taught)).reshape(-1)[at]
+
+    ours = chunked_divergence(
+        h, W, h_T, W_T, 0.5, ids=ids, weights=share * taught, policy=policy, temperature=0.8, chunk=3, **options
+    )
+    cap = options.pop("softcap", None)
+    student, teacher = (z if cap is None else cap * torch.tanh(z / cap) for z in (h @ W.T, h_T @ W_T.T))
+    clip = clip_loss(token_logps(student, ids, temperature=0.8), old, advantage)
+    each = divergence(student, teacher, 0.5, temperature=0.8, **options)
+    loss = (share * (taught * each + (1 - taught) * clip)).sum()
+    torch.testing.assert_close(ours.loss, loss)
+    torch.testing.assert_close(ours.policy, (share * (1 - taught) * clip).detach())
+    for one, other in zip(torch.autograd.grad(ours.loss, (h, W)), torch.autograd.grad(loss, (h, W)), strict=True):
+        torch.testing.assert_close(one, other)
+    with pytest.raises(ConfigError, match="give ids with policy"):
+        chunked_divergence(h, W, h_T, W_T, policy=policy)
+
+
+def test_logps_from_hidden_states(draw):
+    h, W, b, ids = draw(2, 5, 8), draw(30, 8), draw(30), torch.randint(30, (2, 5))
+    mask = torch.tensor([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]])
+    ours = chunked_logps(h, W, ids, mask=mask, b=b, temperature=0.7, softcap=4.0, chunk=3)
+    logits = 4 * torch.tanh((h @ W.T + b) / 4)
+    logp = torch.log_softmax(logits / 0.7, -1)
+    torch.testing.assert_close(ours.logp[mask > 0], token_logps(logits, ids, temperature=0.7)[mask > 0])
+    torch.testing.assert_close(ours.entropy[mask > 0], -(logp.exp() * logp).sum(-1)[mask > 0])
+    assert ours.logp[mask == 0].isnan().all()
+
+
+def test_a_sharded_head_is_refused(draw):
+    with pytest.raises(ConfigError, match="gather it first"):
+        chunked_logps(draw(2, 8), torch.empty(0, 8), torch.zeros(2, dtype=torch.long))
