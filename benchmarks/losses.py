@@ -123,7 +123,7 @@ def compare(variants: dict[str, tuple[str, int]], tokens: int, vocabulary: int, 
         ratios = [figures[key] / best[first][key] for key in ("mb", "s")]
         off = abs(rounds[0][label]["loss"] / rounds[0][first]["loss"] - 1)
         print(
-            f"{label:28} {figures['mb']:8.0f} {figures['s']:7.2f}   {ratios[0]:6.3f} {ratios[1]:6.3f}   loss off {off:.0e}"
+            f"{label:28} {figures['mb']:8.0f} {figures['s']:7.2f}   {ratios[0]:6.3f} {ratios[1]:6.3f}   loss differs by {off:.0e}"
         )
 
 

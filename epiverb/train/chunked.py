@@ -3,6 +3,9 @@
 The gradient is taken in the forward: a chunk's logits are projected in float32, measured, turned into a gradient on hidden
 states and head, and forgotten. So there is never a tensor of tokens by vocabulary, and nothing is computed twice. Reasons and
 measurements: docs/design/losses.md.
+
+Source: the loss is lasgroup/SDPO@0e6d510 `compute_self_distillation_loss`.
+Ours differs: logits are float32 products of the hidden states, never rounded to bfloat16.
 """
 
 from __future__ import annotations
@@ -159,9 +162,6 @@ def chunked_divergence(
 
     Raises:
         ConfigError: shapes or vocabularies that do not fit together, or settings that mean nothing.
-
-    Source: the loss is lasgroup/SDPO@0e6d510 `compute_self_distillation_loss`.
-    Ours differs: logits are float32 products of the hidden states, never rounded to bfloat16.
     """
     shape = h_student.shape[:-1]
     teachers = _teachers(h_teacher, W_teacher, b_teacher, teacher_mix, h_student, len(W_student))
@@ -200,14 +200,8 @@ def _teachers(
             )
         if len(head) != vocabulary:
             raise ConfigError(f"the teacher's vocabulary has {len(head)} tokens, the student's {vocabulary}.")
-    return [
-        (
-            factor,
-            states.detach().reshape(-1, states.shape[-1]),
-            Head(head.detach(), bias if bias is None else bias.detach()),
-        )
-        for factor, states, head, bias in zip(factors, hidden, heads, biases, strict=True)
-    ]
+    rows = zip(factors, hidden, heads, biases, strict=True)
+    return [(factor, of.detach().reshape(-1, of.shape[-1]), Head(head, bias)) for factor, of, head, bias in rows]
 
 
 class _Chunks(torch.autograd.Function):

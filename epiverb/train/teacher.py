@@ -69,6 +69,8 @@ class Teacher:
         if kind == "live":
             return
         trained = dict(_trained(student))
+        if not trained:
+            raise ConfigError("the student trains no parameter, so nothing tells what its teacher must keep.")
         if len(trained) < sum(1 for _ in student.parameters()):
             self.weights = {name: self._mean(parameter) for name, parameter in trained.items()}
             self._refuse_what_is_no_sum()

@@ -273,6 +273,8 @@ def test_bad_input():
         Teacher(student, "fixd")
     with pytest.raises(ConfigError, match=r"rate is 1\.5"):
         Teacher(student, "ema", rate=1.5)
+    with pytest.raises(ConfigError, match="trains no parameter"):
+        Teacher(qwen().requires_grad_(False))
     state = Teacher(student, "ema").state_dict()
     with pytest.raises(ConfigError, match="kind 'ema', this one 'fixed'"):
         Teacher(student, "fixed").load_state_dict(state)
