@@ -41,11 +41,14 @@ lint: install
 docs: install  ## write docs/cli.md and docs/tables.md anew from the code
 	$(BIN)/python docs/generate.py
 
-bench: install  ## against the published counter and plain generate; prints ratios
+bench: install  ## each against its named rival; prints ratios
 	$(BIN)/python benchmarks/analyze.py
 	$(BIN)/python benchmarks/sampling.py
 	$(BIN)/python benchmarks/steering.py
 	$(BIN)/python benchmarks/grading.py
+	$(BIN)/python benchmarks/scoring.py
+	$(BIN)/python benchmarks/beliefs.py
+	$(BIN)/python benchmarks/losses.py
 
 clean:
 	rm -rf $(VENV) $(VLLM) build dist *.egg-info epiverb-runs
