@@ -16,7 +16,7 @@ from epiverb.run import conform
 from epiverb.verbs.sampling.store import write
 from epiverb.verbs.scoring.events import study
 from epiverb.verbs.scoring.job import Job, Keeper, reasons, sets_of
-from epiverb.verbs.scoring.source import Aligned
+from epiverb.verbs.scoring.source import COLUMNS, Aligned
 from epiverb.verbs.scoring.store import Parts, documents, install, remember
 from epiverb.verbs.scoring.stored import fault, schema_of, stored
 
@@ -39,19 +39,7 @@ def trajectories(job: Job) -> dict[str, Any]:
 
 
 def _traces(job: Job) -> pl.DataFrame:
-    columns = [
-        "trace_id",
-        "problem_id",
-        "benchmark",
-        "condition",
-        "context",
-        "sample",
-        "prompt",
-        "response",
-        "correct",
-        "status",
-    ]
-    traces = job.run.scan("traces").select(columns).collect()
+    traces = job.run.scan("traces").select(COLUMNS).collect()
     return traces.head(job.config.limit) if job.config.limit else traces
 
 
