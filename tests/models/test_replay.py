@@ -80,6 +80,32 @@ def test_arms_are_told_apart_by_their_prompts(tmp_path):
         open_engine("replay", path, condition="answer")
 
 
+def test_a_benchmark_of_another_name_is_matched_by_the_problem_alone(tmp_path):
+    other = [row(0, "a", benchmark=None), row(0, "c", benchmark=None, problem_id="x/2", prompt="Other?")]
+    engine = open_engine("replay", write(tmp_path / "unnamed.jsonl", other))
+    asked = ({"role": "user", "content": "Compute 2 + 2."},)
+    assert texts(engine, Request("sums/p1", asked), 1) == [(0, "a", None)]
+    assert texts(engine, Request("org/sums/x/2", asked), 1) == [(0, "c", None)]
+    assert engine.used["n_by_problem_id"] == 2
+    assert texts(engine, Request("sums/2", asked), 1)[0][2] == "sample 0 of 'sums/2' was not recorded"
+    assert texts(engine, Request("p1", asked), 1) == [(0, "a", None)]
+    assert engine.used["n_by_problem_id"] == 2
+
+
+def test_a_problem_of_two_benchmarks_is_not_guessed(tmp_path):
+    path = write(tmp_path / "two.jsonl", [row(0, "a"), row(0, "b", benchmark="products")])
+    asked = ({"role": "user", "content": "Compute 2 + 2."},)
+    engine = open_engine("replay", path)
+    assert texts(engine, Request("sums/p1", asked), 1) == [(0, "a", None)]
+    assert texts(engine, Request("products/p1", asked), 1) == [(0, "b", None)]
+    for key in ("SUMS/p1", "p1"):
+        with pytest.raises(EngineError, match=r"several benchmarks \(sums, products\).*benchmark=NAME"):
+            texts(engine, Request(key, asked), 1)
+    assert texts(open_engine("replay", path, benchmark="products"), Request("SUMS/p1", asked), 1) == [(0, "b", None)]
+    with pytest.raises(EngineError, match="holds no traces of condition 'none' and of benchmark 'powers'"):
+        open_engine("replay", path, condition="none", benchmark="powers")
+
+
 def test_reasoning_kept_apart_and_texts_not_kept(tmp_path):
     message = {"role": "assistant", "reasoning_content": "Wait.", "content": "4"}
     chat = [{"id": "p1", "messages": [*CHAT, message]}]
