@@ -20,6 +20,7 @@ _PUBLIC = {
     "link": "epiverb.verbs.api:link",
     "plan": "epiverb.verbs.api:plan",
     "validate": "epiverb.verbs.api:validate",
+    "grade": "epiverb.verbs.api:grade",
     "sample": "epiverb.verbs.api:sample",
     "evaluate": "epiverb.verbs.api:evaluate",
     "sft_data": "epiverb.verbs.api:sft_data",

@@ -15,12 +15,15 @@ SAID = (
 """Half of them are right where the gold answer is 4."""
 
 
-def taught_model(folder: Path) -> Path:
-    """The folder of a Qwen3-style model that says one of `SAID`, each as often as the others; written in some seconds."""
+def taught_model(folder: Path, *, hidden: int = 64) -> Path:
+    """The folder of a Qwen3-style model that says one of `SAID`, each as often as the others; written in some seconds.
+
+    Its heads have `hidden` / 4 dimensions; vLLM on a CPU wants 32 or more.
+    """
     import torch
     import transformers
 
-    tiny_model(folder, hidden=64, window=2048, readable=False, lines=(*LINES, *SAID))
+    tiny_model(folder, hidden=hidden, window=2048, readable=False, lines=(*LINES, *SAID))
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     net = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     torch.manual_seed(0)

@@ -71,7 +71,7 @@ def test_the_run_is_that_of_transformers(sample):
 
 def test_banned_markers_do_not_come(sample, tmp_path_factory):
     """Of a model that says them in half of its responses."""
-    model = taught_model(tmp_path_factory.mktemp("models") / "taught")
+    model = taught_model(tmp_path_factory.mktemp("models") / "taught", hidden=128)
     flags = ("-m", model, "-n", 8, "--temperature", 1, "--top-k", 0, "--top-p", 1, "--max-tokens", 48)
     free, banned = sample("hf", *flags), sample("vllm", *flags, "--ban", "kim2026")
 
