@@ -140,3 +140,17 @@ def test_a_run_folder_is_replayed(tmp_path):
     analyze(source, out=str(tmp_path / "run"))
     engine = open_engine("replay", str(tmp_path / "run"))
     assert texts(engine, Request("p1", CHAT), 3) == [(j, f"So the answer is {j}.", None) for j in range(3)]
+
+
+def test_a_run_tells_what_was_cut_off_and_what_failed(tmp_path):
+    from epiverb.verbs.api import analyze
+
+    ends = ("stop", "length")
+    rows = [row(j, f"So it is {j}.", finish_reason=end) for j, end in enumerate(ends)]
+    first = analyze(write(tmp_path / "traces.jsonl", rows), out=str(tmp_path / "run"), report=False)
+    again = analyze(str(tmp_path / "run"), out=str(tmp_path / "again"), report=False)
+    assert list(first.traces["status"]) == list(again.traces["status"]) == ["complete", "truncated"]
+    replayed = open_engine("replay", str(tmp_path / "run")).generate([Request("p1", CHAT)], Sampling(n=2))
+    assert [one.finish_reason for one in replayed] == list(ends)
+    lost = write(tmp_path / "lost.jsonl", [row(0, "", finish_reason=None, status="missing")])
+    assert next(open_engine("replay", lost).generate([Request("p1", CHAT)], Sampling())).finish_reason == "error"
