@@ -21,6 +21,7 @@ _PUBLIC = {
     "plan": "epiverb.verbs.api:plan",
     "score": "epiverb.verbs.api:score",
     "validate": "epiverb.verbs.api:validate",
+    "grade": "epiverb.verbs.api:grade",
     "sample": "epiverb.verbs.api:sample",
     "evaluate": "epiverb.verbs.api:evaluate",
     "sft_data": "epiverb.verbs.api:sft_data",

@@ -14,7 +14,9 @@ SHOWN = 40
 
 
 def print_grades(result: dict[str, Any]) -> None:
-    """The table of sources, and the disagreements."""
+    """The table of sources, and the disagreements; for a dry run, what would be graded."""
+    if result.get("dry_run"):
+        return _print_plan(result)
     console, agreement = _console(), result["agreement"]
     table = _table("Grades", "source", "traces", "right", "wrong", "unknown", "stored right", "agree", "disagree")
     rows = result["by_source"]
@@ -32,6 +34,18 @@ def print_grades(result: dict[str, Any]) -> None:
         _print_disagreements(agreement["disagreements"])
     if result["run"]:
         console.print(f"\nrun     {result['run']}")
+
+
+def _print_plan(plan: dict[str, Any]) -> None:
+    table = _table("Would grade", "source", "format", "traces", "without gold", "by")
+    table.columns[1].justify = table.columns[4].justify = "left"
+    for row in plan["sources"]:
+        graders = ", ".join(f"{name} {n:,}" for name, n in row["graders"].items()) or "–"
+        counts = (f"{row['n']:,}", f"{row['without_gold']:,}")
+        table.add_row(printable(row["path"]), row["format"] or f"– ({printable(row['why'])})", *counts, graders)
+    _console().print(table)
+    if plan["out"]:
+        _console().print(f"\nout     {printable(plan['out'])}")
 
 
 def _print_disagreements(rows: list[dict[str, Any]]) -> None:
@@ -54,7 +68,9 @@ def _short(text: str | None, most: int = 60) -> str:
 
 def notes(result: dict[str, Any]) -> list[str]:
     """What the user should know about how the sources were read."""
-    told = []
+    told: list[str] = []
+    if result.get("dry_run"):
+        return told
     for source in result["sources"]:
         told += [f"{source['path']}: {note}" for note in source["notes"]]
         if source["n_skipped"]:

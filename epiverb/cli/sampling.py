@@ -15,6 +15,8 @@ from epiverb.cli.terminal import printable
 
 Figure = dict[str, Any]
 Progress = Callable[[str, int, "int | None", int], None]
+WIDE = 150
+"""Columns of a terminal in which outcomes and markers stand beside each other."""
 EVERY = 10.0
 """Seconds between two lines of progress where there is no terminal."""
 
@@ -102,23 +104,33 @@ def _print_table(run: Any, *, passes: bool = False) -> None:
     console, by, rows = _console(), run.summary["table"]["by"], run.summary["table"]["rows"]
     console.print(Text(_decoding(run.manifest), "dim"))
     samples = max((row["n_traces"] // max(row["n_problems"], 1) for row in rows), default=0)
-    lexicons = _lexicons(rows)
+    names = _lexicons(rows)
     head = ["problems", f"avg@{samples}" if passes else "score"]
     head += [f"pass@{_passed(rows)}"] if passes else []
     head += ["finished", "given finished", "tokens"]
-    head += [f"{name}\n{unit}" for name in lexicons for unit in ("a response", "per 1k tokens")]
-    table = _table("", " and ".join(by), *head)
-    for row in rows:
-        failed = f"\n{row['n_failed']} failed" if row["n_failed"] else ""
-        shares = [row["score"], *([row["pass_at_k"][-1] if row["pass_at_k"] else None] if passes else [])]
-        shares += [row["finished"], row["given_finished"]]
-        cells = [_cell(figure, share=True) for figure in shares] + [_cell(row["tokens"])]
-        cells += [_cell(row["markers"][name][key]) for name in lexicons for key in ("per_trace", "per_1k_tokens")]
-        table.add_row(
-            _name(row, by), f"{row['n_problems']:,}\n× {row['n_traces'] / row['n_problems']:.3g}{failed}", *cells
-        )
-    console.print(table)
+    markers = [f"{name}\n{unit}" for name in names for unit in ("a response", "per 1k tokens")]
+    first = [_name(row, by) for row in rows]
+    outcomes = [_outcomes(row, passes) for row in rows]
+    hits = [[_cell(row["markers"][name][k]) for name in names for k in ("per_trace", "per_1k_tokens")] for row in rows]
+    title = " and ".join(by)
+    if console.width >= WIDE:
+        blocks = [([*head, *markers], [[*left, *right] for left, right in zip(outcomes, hits, strict=True)])]
+    else:  # columns that are squeezed break words and figures
+        blocks = [(head, outcomes), (markers, hits)]
+    for columns, lines in blocks:
+        table = _table("", title, *columns)
+        for name, line in zip(first, lines, strict=True):
+            table.add_row(name, *line)
+        console.print(table)
     console.print(Text("Intervals are 95 %, from resampling problems; tokens and markers are means a response.", "dim"))
+
+
+def _outcomes(row: Figure, passes: bool) -> list[str]:
+    """Problems and samples, and what was right and finished and how long it was."""
+    failed = f"\n{row['n_failed']} failed" if row["n_failed"] else ""
+    shares = [row["score"], *([row["pass_at_k"][-1] if row["pass_at_k"] else None] if passes else [])]
+    cells = [_cell(figure, share=True) for figure in (*shares, row["finished"], row["given_finished"])]
+    return [f"{row['n_problems']:,}\n× {row['n_traces'] / row['n_problems']:.3g}{failed}", *cells, _cell(row["tokens"])]
 
 
 def _cell(figure: Figure | None, *, share: bool = False) -> str:

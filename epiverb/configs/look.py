@@ -30,10 +30,10 @@ class LsConfig:
     Example: epiverb ls lexicons
     """
 
-    kind: Literal["lexicons", "formats", "measures", "tables", "problems", "contexts"] = setting(
+    kind: Literal["lexicons", "formats", "measures", "tables", "problems", "contexts", "graders"] = setting(
         metavar="KIND", positional=True
     )
-    """lexicons, formats, measures, tables, problems or contexts."""
+    """lexicons, formats, measures, tables, problems, contexts or graders."""
 
 
 @dataclass(frozen=True)

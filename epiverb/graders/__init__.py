@@ -16,7 +16,7 @@ from epiverb.errors import ConfigError, nearest
 from epiverb.graders.base import Grade, Grader, Task
 from epiverb.registry import Registry
 
-__all__ = ["GRADERS", "Grade", "Grader", "Task", "check", "grade_by", "make"]
+__all__ = ["GRADERS", "Grade", "Grader", "Task", "check", "grade_by", "make", "table"]
 
 GRADERS = Registry(
     "grader",
@@ -53,6 +53,14 @@ def check(names: Iterable[str], lenient: Sequence[str]) -> None:
 
 def _options(name: str) -> dict[str, str]:
     return getattr(GRADERS.get(name), "LENIENT", {})
+
+
+def table() -> list[dict[str, str]]:
+    """Every grader with its lenient options and its rule, for `epiverb ls graders`."""
+    return [
+        {"name": name, "lenient": ", ".join(_options(name)), "about": (GRADERS.get(name).__doc__ or "").split("\n")[0]}
+        for name in GRADERS
+    ]
 
 
 def grade_by(names: Sequence[str], tasks: Sequence[Task], *, lenient: Sequence[str] = ()) -> list[Grade]:

@@ -11,6 +11,9 @@ from typing import Any
 
 from epiverb.errors import EngineError, MissingExtra
 
+CONNECT = 5.0
+"""Seconds in which the hub must take a connection."""
+
 
 def require(package: str, extra: str) -> Any:
     """The module `package`, imported; raises `MissingExtra` with the install command where it is not there."""
@@ -39,6 +42,7 @@ def load_tokenizer(model: str, *, revision: str | None = None, trust_remote_code
     """The tokenizer of `model`."""
     transformers = require("transformers", "train")
     _check_folder(model)
+    _check_hub(model, revision)
     load = transformers.AutoTokenizer.from_pretrained
     with _quietly(transformers):
         tokenizer = _loaded(load, "tokenizer", model, revision=revision, trust_remote_code=trust_remote_code)
@@ -100,6 +104,33 @@ def _check_folder(model: str) -> None:
         raise EngineError(f"{model} is a file; a model is a folder with config.json, or a name on the hub.")
     elif path.is_absolute() or model.startswith(("./", "../", "~")) or model.count("/") > 1:
         raise EngineError(f"there is no model folder {model}.")
+
+
+def _check_hub(model: str, revision: str | None) -> None:
+    """One line, soon, where a name can only be the hub's and the hub is not there: its client would try for a minute.
+
+    Any answer of the hub is left to its client, and so is a slow one; a model in the cache and offline mode need none.
+    """
+    if Path(model).is_dir():
+        return
+    import httpx
+    from huggingface_hub import constants, get_session, try_to_load_from_cache
+
+    files = ("config.json", "adapter_config.json", "tokenizer_config.json")
+    try:
+        kept = [try_to_load_from_cache(model, file, revision=revision) for file in files]
+    except ValueError:  # no name at all, of which the client says why
+        return
+    if constants.HF_HUB_OFFLINE or any(isinstance(path, str) for path in kept):
+        return
+    try:
+        get_session().head(f"{constants.ENDPOINT}/api/models/{model}", timeout=CONNECT)
+    except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+        raise EngineError(
+            f"there is no folder {model}, and the hub cannot be reached to look for a model of that name ({error})."
+        ) from error
+    except httpx.HTTPError:
+        return
 
 
 def _loaded(load: Callable[..., Any], what: str, model: str, **options: Any) -> Any:

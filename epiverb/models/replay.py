@@ -20,6 +20,8 @@ from epiverb.text.offsets import Flat
 from epiverb.text.thinking import annotate
 
 Row = dict[str, Any]
+Arms = dict[str | None, list[Row]]
+"""Condition -> its samples of one problem."""
 KEPT = (
     "response",
     "prompt",
@@ -37,41 +39,51 @@ REASONS: dict[str | None, FinishReason] = {"stop": "stop", "length": "length"}
 class Replay:
     """Gives back the responses that a trace file, folder or run holds, by problem.
 
-    A request is matched by its exact prompt, or else by its key: a `problem_id`, or `benchmark/problem_id`. Where several
-    arms hold the problem, it is the one with the shortest prompt that contains the request's last turn. Sample `j` is the
-    recorded sample `j`. What was not recorded comes back as an error, so that it is counted.
+    A request is matched by the first of these that the recording holds: its exact prompt; its key, `benchmark/problem_id` or
+    `problem_id`; the hash of its question. Where the recording calls the benchmark something else, or does not name it, the
+    `problem_id` alone decides, if only one benchmark of the recording has it; `used["n_by_problem_id"]` counts these
+    requests. Where several have it, that is an error, and the options below choose. Where several arms hold the problem, it
+    is the one with the shortest prompt that contains the request's last turn. Sample `j` is the recorded sample `j`. What
+    was not recorded comes back as an error, so that it is counted.
 
     Args:
         model: a trace file in any format that epiverb reads, a folder, or a run.
         condition: only the traces of this arm.
+        benchmark: only the traces of this benchmark.
         format: read it as this format.
     """
 
     name = "replay"
     window = None
 
-    def __init__(self, model: str, *, condition: str | None = None, format: str | None = None) -> None:
+    def __init__(
+        self, model: str, *, condition: str | None = None, benchmark: str | None = None, format: str | None = None
+    ) -> None:
         self.source = model
-        self.by_name: dict[str, dict[str | None, list[Row]]] = defaultdict(lambda: defaultdict(list))
+        self.only = {
+            name: value for name, value in (("condition", condition), ("benchmark", benchmark)) if value is not None
+        }
+        self.by_problem: dict[str, dict[str | None, Arms]] = {}
         self.by_prompt: dict[str, list[Row]] = defaultdict(list)
         opened = [open_source(path, format=format) for path in expand([model])]
-        n = sum(self._add(batch.frame, condition) for source in opened for batch in source.batches())
+        n = sum(self._add(batch.frame) for source in opened for batch in source.batches())
         if not n:
-            arm = f" of condition {condition!r}" if condition is not None else ""
-            raise EngineError(f"{model} holds no traces{arm}.")
+            chosen = " and".join(f" of {name} {value!r}" for name, value in self.only.items())
+            raise EngineError(f"{model} holds no traces{chosen}.")
         self.used: dict[str, Any] = {
             "engine": self.name,
             "model": model,
             "condition": condition,
+            "benchmark": benchmark,
             "formats": sorted({source.format for source in opened}),
             "sha256": {source.path: source.sha256 for source in opened},
             "n_recorded": n,
+            "n_by_problem_id": 0,
         }
 
-    def _add(self, frame: pl.DataFrame, condition: str | None) -> int:
+    def _add(self, frame: pl.DataFrame) -> int:
         """File a batch's traces under their names; how many there were."""
-        if condition is not None:
-            frame = frame.filter(pl.col("condition") == condition)
+        frame = frame.filter(**self.only) if self.only else frame
         responses = frame["response"].fill_null("")
         known = annotate(frame.with_columns(loops.find(responses, Flat.of(responses))["loop_start"]))
         # The span goes along only where the source keeps reasoning apart: a text with tags tells it again.
@@ -79,8 +91,8 @@ class Replay:
         for row in known.select(*KEPT, "problem_id", "benchmark").iter_rows(named=True):
             kept = {name: row[name] for name in KEPT}
             if row["problem_id"] is not None:
-                self.by_name[row["problem_id"]][row["condition"]].append(kept)
-                self.by_name[f"{row['benchmark']}/{row['problem_id']}"][row["condition"]].append(kept)
+                arms = self.by_problem.setdefault(row["problem_id"], {}).setdefault(row["benchmark"], {})
+                arms.setdefault(row["condition"], []).append(kept)
             if row["prompt"] is not None:
                 self.by_prompt[row["prompt"]].append(kept)
         return len(known)
@@ -102,7 +114,7 @@ class Replay:
         shown = self.render(request)
         if shown in self.by_prompt:
             return self.by_prompt[shown]
-        arms = self.by_name.get(request.key) or self.by_name.get(problem_hash(shown)) or {}
+        arms = self._arms(request.key, shown)
         if len(arms) <= 1:
             return next(iter(arms.values()), [])
         turn = request.messages[-1]["content"] if request.messages else shown
@@ -114,6 +126,24 @@ class Replay:
                 "option condition=NAME."
             )
         return min(fitting.values(), key=lambda rows: len(rows[0]["prompt"]))
+
+    def _arms(self, key: str, shown: str) -> Arms:
+        """The arms that hold a problem; none where it was not recorded."""
+        names = [(key[:i], key[i + 1 :]) for i, sign in enumerate(key) if sign == "/"]
+        for benchmark, problem in names:
+            if benchmark in self.by_problem.get(problem, {}):
+                return self.by_problem[problem][benchmark]
+        for problem in (key, problem_hash(shown), *(problem for _, problem in names)):
+            held = self.by_problem.get(problem, {})
+            if len(held) > 1:
+                raise EngineError(
+                    f"{self.source} holds problem {problem!r} under several benchmarks ({', '.join(map(str, held))}), and "
+                    f"{key!r} is none of them; choose one with --engine-option benchmark=NAME."
+                )
+            if held:
+                self.used["n_by_problem_id"] += key != problem
+                return next(iter(held.values()))
+        return {}
 
     def render(self, request: Request) -> str:
         """The prompt as text: the recorded one is known only once it is found."""

@@ -7,6 +7,7 @@ from typing import Any
 from epiverb.config import build
 from epiverb.configs.analyze import AnalyzeConfig
 from epiverb.configs.compare import CompareConfig, LinkConfig, PlanConfig
+from epiverb.configs.grade import GradeConfig
 from epiverb.configs.lexicons import ValidateConfig
 from epiverb.configs.sample import EvalConfig, SampleConfig, SftDataConfig
 from epiverb.run import Run
@@ -51,6 +52,16 @@ def sft_data(*runs: str, out: str, **settings: Any) -> dict[str, Any]:
     from epiverb.verbs import sft as verb
 
     return verb.sft_data(build(SftDataConfig, {"runs": [str(run) for run in runs], "out": str(out), **settings}))
+
+
+def grade(*sources: str, **settings: Any) -> dict[str, Any]:
+    """Responses graded anew, and their agreement with stored grades, as `epiverb grade --json` prints them.
+
+    >>> grade("traces.jsonl", gold_from="math500")["right"]  # doctest: +SKIP
+    """
+    from epiverb.verbs import grade as verb
+
+    return verb.grade(build(GradeConfig, {"sources": [str(source) for source in sources], **settings}))
 
 
 def validate(gold: str, **settings: Any) -> dict[str, Any]:

@@ -27,6 +27,8 @@ from epiverb.verbs.summary import Digest, Part, summarise
 
 Progress = Callable[[int, "int | None", int], None]
 
+SHARED = {"sources", "format", "map", "domain", "limit", "lexicon", "report", "out", "overwrite"}
+"""Settings that are those of `analyze`."""
 FOUND = {**polars_schema("hits"), "trace_id": pl.UInt32}
 NO_TEXT = Grade(None, "no text kept")
 
@@ -46,19 +48,12 @@ class Regrade:
 
     def __call__(self, raw: pl.DataFrame) -> pl.DataFrame:
         """`raw` with `gold`, `answer`, `correct` and `grade_reason` of the new grading."""
-        golds, names, tasks = [], [], []
-        for row in raw.select("problem_id", "prompt", "response", "gold", "thinking_end").iter_rows(named=True):
-            problem = self._problem(row["problem_id"], row["prompt"])
-            gold = row["gold"] if row["gold"] is not None or problem is None else problem.gold
-            extra = problem.extra if problem else {}
-            golds.append(gold)
-            names.append(self.config.grader or (problem.grader if problem else "math"))
-            tasks.append(Task(row["response"] or "", gold, extra, row["thinking_end"]))
+        names, tasks = self.tasks(raw)
         grades = grade_by(names, tasks, lenient=self.config.lenient)
         kept = raw["response"].is_not_null()
         grades = [grade if there else NO_TEXT for grade, there in zip(grades, kept, strict=True)]
         new = raw.with_columns(
-            pl.Series("gold", golds, pl.String),
+            pl.Series("gold", [task.gold for task in tasks], pl.String),
             pl.Series("answer", [grade.answer for grade in grades], pl.String),
             pl.Series("correct", [grade.correct for grade in grades], pl.Boolean),
             pl.Series("grade_reason", [grade.reason for grade in grades], pl.String),
@@ -67,6 +62,16 @@ class Regrade:
         with self._lock:
             self._rows.append(new.select(*columns, raw["correct"].alias("stored")))
         return new
+
+    def tasks(self, raw: pl.DataFrame) -> tuple[list[str], list[Task]]:
+        """For each trace the name of its grader, and what that is given."""
+        names, tasks = [], []
+        for row in raw.select("problem_id", "prompt", "response", "gold", "thinking_end").iter_rows(named=True):
+            problem = self._problem(row["problem_id"], row["prompt"])
+            gold = row["gold"] if row["gold"] is not None or problem is None else problem.gold
+            names.append(self.config.grader or (problem.grader if problem else "math"))
+            tasks.append(Task(row["response"] or "", gold, problem.extra if problem else {}, row["thinking_end"]))
+        return names, tasks
 
     def _problem(self, problem_id: str | None, prompt: str | None) -> Problem | None:
         return self._by_id.get(problem_id or "") or self._by_question.get((prompt or "").strip())
@@ -132,8 +137,10 @@ def agreement(rows: pl.DataFrame) -> dict[str, Any]:
     }
 
 
-def grade(config: GradeConfig, *, progress: Progress | None = None) -> dict[str, Any]:
+def grade(config: GradeConfig, *, progress: Progress | None = None, dry_run: bool = False) -> dict[str, Any]:
     """The grades in numbers, and their agreement with the stored ones; with `out`, also a run that holds them.
+
+    With `dry_run`, how each source would be read, and how many of its traces would be graded by which grader.
 
     Raises:
         ConfigError: an unknown grader or option.
@@ -141,10 +148,11 @@ def grade(config: GradeConfig, *, progress: Progress | None = None) -> dict[str,
         FormatError: no source held a trace that could be read.
     """
     regrade = Regrade(config)
+    if dry_run:
+        return _plan(config, regrade)
     if len(config.sources) == 1 and (Path(config.sources[0]) / "run.json").is_file():
         return _grade_run(Run(config.sources[0]), regrade)
-    shared = {"sources", "format", "map", "domain", "limit", "lexicon", "report", "out", "overwrite"}
-    settings = AnalyzeConfig(**{key: value for key, value in vars(config).items() if key in shared})
+    settings = AnalyzeConfig(**{key: value for key, value in vars(config).items() if key in SHARED})
     if config.out:
         made = analysis.analyze(settings, progress=progress, grading=regrade)
         assert isinstance(made, Run)  # a dry run is not asked for
@@ -154,6 +162,24 @@ def grade(config: GradeConfig, *, progress: Progress | None = None) -> dict[str,
         regrade(frame)
     analysis.check_any(reports)
     return _document(None, [dataclasses.asdict(report) for report in reports], regrade.document())
+
+
+def _plan(config: GradeConfig, regrade: Regrade) -> dict[str, Any]:
+    """What would be graded: nothing is, so that no response is run."""
+    settings = AnalyzeConfig(**{key: value for key, value in vars(config).items() if key in SHARED})
+    opened, reports = analysis.open_all(settings)
+    rows, left = [], config.limit
+    for source, report in zip(opened, reports, strict=True):
+        row: dict[str, Any] = {"path": report.path, "format": report.format, "n": 0, "without_gold": 0, "graders": {}}
+        rows.append({**row, "why": source.why if source else report.notes[0]})
+        for frame in analysis.raw_batches(dataclasses.replace(settings, limit=left), [source], [report], None):
+            names, tasks = regrade.tasks(frame)
+            rows[-1]["n"] += len(tasks)
+            rows[-1]["without_gold"] += sum(task.gold is None and not task.extra for task in tasks)
+            rows[-1]["graders"] = dict(Counter(rows[-1]["graders"]) + Counter(names))
+        left = None if left is None else left - rows[-1]["n"]
+    told = {"gold_from": config.gold_from, "lenient": list(config.lenient), "out": config.out}
+    return {"schema": SCHEMA_VERSION, "dry_run": True, **told, "sources": rows}
 
 
 def _document(run: str | None, sources: list[dict[str, Any]], grading: dict[str, Any]) -> dict[str, Any]:

@@ -89,6 +89,12 @@ def _contexts() -> list[dict[str, Any]]:
     return list(table())
 
 
+def _graders() -> list[dict[str, Any]]:
+    from epiverb.graders import table
+
+    return list(table())
+
+
 _LISTINGS = {
     "lexicons": _lexicons,
     "formats": _formats,
@@ -96,4 +102,5 @@ _LISTINGS = {
     "tables": _tables,
     "problems": _problems,
     "contexts": _contexts,
+    "graders": _graders,
 }

@@ -88,6 +88,36 @@ def test_gold_answers_and_graders_come_from_problems(tmp_path):
     assert (result["right"], result["unknown"]) == (1, {"no gold answer": 1})
 
 
+def test_a_dry_run_says_what_would_be_graded_by_what(traces, tmp_path):
+    bare = tmp_path / "bare.jsonl"
+    bare.write_text('{"id": "a", "prompt": "q", "response": "x"}\n')
+    flags = ("grade", traces, bare, "--dry-run", "--out", tmp_path / "out")
+    plan = json.loads(epiverb(*flags, "--json").stdout)
+    counts = [(row["n"], row["without_gold"], row["graders"]) for row in plan["sources"]]
+    assert counts == [(5, 0, {"math": 5}), (1, 1, {"math": 1})]
+    few = json.loads(epiverb(*flags, "--limit", 2, "--grader", "choice", "--json").stdout)
+    assert [row["graders"] for row in few["sources"]] == [{"choice": 2}, {}]
+    analyze(AnalyzeConfig(sources=(str(traces),), out=str(tmp_path / "run"), report=False))
+    of_run = json.loads(epiverb("grade", tmp_path / "run", "--dry-run", "--json").stdout)
+    assert [row["n"] for row in of_run["sources"]] == [5]
+    assert "Would grade" in epiverb(*flags).stdout
+    assert not (tmp_path / "out").exists()
+    assert "Did you mean 'math'" in epiverb("grade", traces, "--dry-run", "--grader", "maths", code=2).stderr
+
+
+def test_python_gives_what_the_command_prints(traces):
+    import epiverb as ev
+
+    assert ev.grade(str(traces)) == json.loads(epiverb("grade", traces, "--json").stdout)
+
+
+def test_graders_are_listed_with_their_options():
+    rows = {row["name"]: row for row in json.loads(epiverb("ls", "graders", "--json").stdout)["rows"]}
+    assert set(rows) == {"math", "choice", "exact", "code", "countdown", "reasoning-gym"}
+    assert rows["math"]["lenient"] == "percent, tolerance, bare-boxed, tail"
+    assert all(row["about"].startswith("Right where ") and row["about"].endswith(".") for row in rows.values())
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

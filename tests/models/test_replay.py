@@ -80,6 +80,32 @@ def test_arms_are_told_apart_by_their_prompts(tmp_path):
         open_engine("replay", path, condition="answer")
 
 
+def test_a_benchmark_of_another_name_is_matched_by_the_problem_alone(tmp_path):
+    other = [row(0, "a", benchmark=None), row(0, "c", benchmark=None, problem_id="x/2", prompt="Other?")]
+    engine = open_engine("replay", write(tmp_path / "unnamed.jsonl", other))
+    asked = ({"role": "user", "content": "Compute 2 + 2."},)
+    assert texts(engine, Request("sums/p1", asked), 1) == [(0, "a", None)]
+    assert texts(engine, Request("org/sums/x/2", asked), 1) == [(0, "c", None)]
+    assert engine.used["n_by_problem_id"] == 2
+    assert texts(engine, Request("sums/2", asked), 1)[0][2] == "sample 0 of 'sums/2' was not recorded"
+    assert texts(engine, Request("p1", asked), 1) == [(0, "a", None)]
+    assert engine.used["n_by_problem_id"] == 2
+
+
+def test_a_problem_of_two_benchmarks_is_not_guessed(tmp_path):
+    path = write(tmp_path / "two.jsonl", [row(0, "a"), row(0, "b", benchmark="products")])
+    asked = ({"role": "user", "content": "Compute 2 + 2."},)
+    engine = open_engine("replay", path)
+    assert texts(engine, Request("sums/p1", asked), 1) == [(0, "a", None)]
+    assert texts(engine, Request("products/p1", asked), 1) == [(0, "b", None)]
+    for key in ("SUMS/p1", "p1"):
+        with pytest.raises(EngineError, match=r"several benchmarks \(sums, products\).*benchmark=NAME"):
+            texts(engine, Request(key, asked), 1)
+    assert texts(open_engine("replay", path, benchmark="products"), Request("SUMS/p1", asked), 1) == [(0, "b", None)]
+    with pytest.raises(EngineError, match="holds no traces of condition 'none' and of benchmark 'powers'"):
+        open_engine("replay", path, condition="none", benchmark="powers")
+
+
 def test_reasoning_kept_apart_and_texts_not_kept(tmp_path):
     message = {"role": "assistant", "reasoning_content": "Wait.", "content": "4"}
     chat = [{"id": "p1", "messages": [*CHAT, message]}]
@@ -114,3 +140,17 @@ def test_a_run_folder_is_replayed(tmp_path):
     analyze(source, out=str(tmp_path / "run"))
     engine = open_engine("replay", str(tmp_path / "run"))
     assert texts(engine, Request("p1", CHAT), 3) == [(j, f"So the answer is {j}.", None) for j in range(3)]
+
+
+def test_a_run_tells_what_was_cut_off_and_what_failed(tmp_path):
+    from epiverb.verbs.api import analyze
+
+    ends = ("stop", "length")
+    rows = [row(j, f"So it is {j}.", finish_reason=end) for j, end in enumerate(ends)]
+    first = analyze(write(tmp_path / "traces.jsonl", rows), out=str(tmp_path / "run"), report=False)
+    again = analyze(str(tmp_path / "run"), out=str(tmp_path / "again"), report=False)
+    assert list(first.traces["status"]) == list(again.traces["status"]) == ["complete", "truncated"]
+    replayed = open_engine("replay", str(tmp_path / "run")).generate([Request("p1", CHAT)], Sampling(n=2))
+    assert [one.finish_reason for one in replayed] == list(ends)
+    lost = write(tmp_path / "lost.jsonl", [row(0, "", finish_reason=None, status="missing")])
+    assert next(open_engine("replay", lost).generate([Request("p1", CHAT)], Sampling())).finish_reason == "error"

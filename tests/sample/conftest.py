@@ -1,4 +1,4 @@
-"""A tiny model that answers: it has learned to say one of a few short responses, right or wrong, whatever it is asked."""
+"""A tiny model that answers, problems for it, and the command line in this process."""
 
 from __future__ import annotations
 
@@ -12,15 +12,7 @@ from typing import Any
 import pytest
 
 from epiverb.cli import main
-from tests.models.tiny import LINES, tiny_model
-
-SAID = (
-    "<think>\nWait, maybe it is 4.\n</think>\n\nSo \\boxed{4}.",
-    "<think>\nHmm, perhaps it is 5. Wait, it is 5.\n</think>\n\nSo \\boxed{5}.",
-    "<think>\nIt is 4.\n</think>\n\n\\boxed{4}",
-    "<think>\nIt is 5.\n</think>\n\n\\boxed{5}",
-)
-"""Half of them are right where the gold answer is 4."""
+from tests.models.taught import taught_model
 
 
 @dataclass
@@ -63,36 +55,10 @@ def epiverb(monkeypatch, capsys, tmp_path):
 
 @pytest.fixture(scope="session")
 def model(tmp_path_factory) -> Path:
-    """The folder of a Qwen3-style model that says one of `SAID`, each as often as the others."""
-    torch = pytest.importorskip("torch")
-    transformers = pytest.importorskip("transformers")
-    folder = tiny_model(
-        tmp_path_factory.mktemp("model") / "qwen3", hidden=64, window=2048, readable=False, lines=(*LINES, *SAID)
-    )
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-    net = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    torch.manual_seed(0)
-    head = tokenizer.encode("<|im_start|>assistant\n", add_special_tokens=False)
-    end = tokenizer.encode("<|im_end|>", add_special_tokens=False)
-    optimizer = torch.optim.AdamW(net.parameters(), lr=4e-3)
-    bodies = [tokenizer.encode(text, add_special_tokens=False) + end for text in SAID]
-    for step in range(160):
-        # Anything may stand before the turn: what was shown does not matter to it, only where its turn begins.
-        before = torch.randint(0, 500, (int(torch.randint(1, 60, ())),)).tolist()
-        rows = [before + head + body for body in bodies]
-        width = max(map(len, rows))
-        ids = torch.tensor([row + [0] * (width - len(row)) for row in rows])
-        labels = ids.clone()
-        for row, body in enumerate(bodies):
-            labels[row, : len(before) + len(head)] = -100
-            labels[row, len(before) + len(head) + len(body) :] = -100
-        for group in optimizer.param_groups:
-            group["lr"] = 4e-3 * (1 - step / 160)
-        net(input_ids=ids, labels=labels).loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-    net.save_pretrained(folder)
-    return folder
+    """The folder of a model that says one of `tests.models.taught.SAID`."""
+    for package in ("torch", "transformers"):
+        pytest.importorskip(package)
+    return taught_model(tmp_path_factory.mktemp("model") / "qwen3")
 
 
 @pytest.fixture(scope="session")

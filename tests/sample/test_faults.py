@@ -93,3 +93,15 @@ def test_what_a_url_holds_of_a_password_is_not_written(epiverb, problems):
     assert epiverb("sample", "-d", problems, *FLAGS, *flags).code == 0
     for path in Path("run").iterdir():
         assert b"secret" not in path.read_bytes(), path
+
+
+@pytest.mark.parametrize(("columns", "tables"), [(80, 2), (160, 1)])
+def test_the_table_breaks_no_word_and_no_interval(epiverb, problems, monkeypatch, columns, tables):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    printed = epiverb("sample", "-d", problems, "--context", "none", "--context", "answer", *FLAGS).out.splitlines()
+    assert max(map(len, printed)) <= columns
+    heads = [line for line in printed if line.startswith("condition ")]
+    assert len(heads) == tables
+    assert "given finished" in heads[0]
+    assert "per 1k tokens" in heads[-1]
+    assert all(line.count("[") == line.count("]") for line in printed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 
 import polars as pl
@@ -47,16 +48,73 @@ def test_banned_markers_do_not_come(epiverb, model, problems, base):
     assert "intervention none against ban kim2026" in compared.err
 
 
-def test_a_control_bans_other_words(epiverb, model, problems, base):
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+    """Traces of a real size: 300 texts, in which the model's other words are as frequent as its markers, and many are rarer."""
+    rng = random.Random(0)
+    frequent = ["wait", "it", "maybe", "is", "hmm", "think", "perhaps", "boxed"]
+    rare = ["".join(rng.choice("bcdfglmnrst") + rng.choice("aeiou") for _ in range(3)) for _ in range(200)]
+    file = tmp_path_factory.mktemp("reference") / "traces.jsonl"
+    with file.open("w", encoding="utf-8") as out:
+        for i in range(300):
+            words = frequent + rng.choices(rare, k=40)
+            rng.shuffle(words)
+            text = " ".join(word.capitalize() if rng.random() < 0.1 else word for word in words)
+            out.write(json.dumps({"problem_id": f"r{i}", "response": f"{text}.", "n_tokens": 50}) + "\n")
+    return file
+
+
+def test_a_control_bans_other_words_as_frequent_as_the_markers(epiverb, model, problems, base, reference):
     flags = ("sample", "-m", model, "-d", problems, "-n", 2, *HOT, "--ban", "kim2026", "--control", "-o", "control")
     assert "--reference" in epiverb(*flags).message
-    result = epiverb(*flags, "--reference", base)
-    assert result.code in (0, 2)
-    if result.code == 2:  # so small a vocabulary has not as many other words
-        assert "other words" in result.message
-        return
-    assert Run("control").manifest["decoding"]["intervention"].startswith("ban matched-kim2026")
+    result = epiverb(*flags, "--reference", reference)
+    assert result.code == 0, result.err
+    manifest = Run("control").manifest
+    assert manifest["decoding"]["intervention"] == "ban matched-kim2026"
+    record, chosen = manifest["interventions"]["none"]
+    assert record["intervention"] == "ban"
+    assert {pair["form"] for pair in chosen["pairs"]} == {"wait", "maybe", "hmm", "perhaps"}
+    assert {pair["control"] for pair in chosen["pairs"]} == {"it", "is", "think", "boxed"}
+    assert chosen["max_abs_log_ratio"] < 0.1
+    # The controls are gone, and the markers are not.
+    said = r"(?i)\b(?:it|is|think|boxed)\b"
+    texts = (Run(path).scan("traces").collect()["response"] for path in (base, "control"))
+    before, after = (text.str.replace_all(r"</?think>", "") for text in texts)  # tags are no words
+    assert before.str.contains(said).sum() > 40
+    assert not after.str.contains(said).any()
     assert markers("control") > 0
+
+
+def test_markers_become_rarer_and_likelier(epiverb, model, problems, base):
+    """One nat moves some of them, five nearly all: always in the direction asked for."""
+    counted = {0: markers(base)}
+    for amount in (-5, -1, 1):
+        flag = "--boost" if amount > 0 else "--penalise"
+        flags = (flag, "kim2026", "--amount", abs(amount), "-o", f"by{amount}")
+        result = epiverb("sample", "-m", model, "-d", problems, "-n", 4, *HOT, *flags)
+        assert result.code == 0, result.err
+        manifest = Run(f"by{amount}").manifest
+        assert manifest["decoding"]["intervention"] == f"{flag[2:]} kim2026 by {abs(amount)}"
+        counted[amount] = markers(f"by{amount}")
+    assert counted[-5] < counted[-1] < counted[0] < counted[1]
+    assert counted[-5] < counted[0] / 4
+
+
+def test_thinking_is_forced_to_go_on(epiverb, model, problems, base):
+    result = epiverb("sample", "-m", model, "-d", problems, "-n", 4, *HOT, "--force-thinking", 1, "-o", "force")
+    assert result.code == 0, result.err
+    traces = Run("force").scan("traces").collect()
+    done = {row["trace_id"]: row for row in map(json.loads, Path("force/interventions.jsonl").read_text().splitlines())}
+    acted = [trace for trace, row in done.items() if row["n_force_thinking"] == 1]
+    assert len(acted) > 40
+    texts = dict(traces.select("trace_id", "response").iter_rows())
+    assert all("Wait" in texts[trace] for trace in acted)
+    assert set(done[acted[0]]) >= {"force_thinking_at", "force_thinking_phrase"}
+    assert markers("force") > markers(base)
+    assert traces["n_tokens"].mean() > Run(base).scan("traces").collect()["n_tokens"].mean()
+    manifest = Run("force").manifest
+    assert manifest["decoding"]["intervention"] == "force thinking 1"
+    assert manifest["interventions"]["none"][0]["n_acted"] == len(acted)
 
 
 def test_thinking_is_stopped(epiverb, model, problems):

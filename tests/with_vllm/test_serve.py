@@ -13,6 +13,7 @@ import urllib.request
 
 import pytest
 
+import epiverb as ev
 from epiverb.errors import EngineError
 from epiverb.models import open_engine
 from epiverb.models.base import Request, Sampling
@@ -126,6 +127,25 @@ def test_limits_are_cut_to_the_window_and_prompts_without_room_are_counted(servi
         "tight": False, "long": True, "tight-chat": False, "long-chat": True,
     }  # fmt: skip
     assert "the server refused the prompt" in found["long"].error
+
+
+def test_a_run_sampled_through_it_is_that_of_hf(serving, folder, tmp_path):
+    file = tmp_path / "few.jsonl"
+    file.write_text(
+        "".join(f'{{"problem_id": "p{i}", "question": "What is {i} + 2?", "gold": "4"}}\n' for i in range(4))
+    )
+    settings = {"samples": 1, "context": ["none", "answer"], "decoding": {"temperature": 0, "max_tokens": 48}}
+    runs = [
+        ev.sample(model, str(file), engine=engine, out=str(tmp_path / model[-4:]), report=False, draws=100, **settings)
+        for model, engine in (
+            ("tiny", {"engine": "server", "engine_option": {"base_url": serving[0], "template": str(folder)}}),
+            (str(folder), {"engine": "hf", "engine_option": {"dtype": "float32"}}),
+        )
+    ]
+    server, hf = (run.scan("traces").collect() for run in runs)
+    assert len(hf) == 8
+    assert server.equals(hf)
+    assert runs[0].manifest["engine"]["server"] == "vllm"
 
 
 def test_killed_in_the_middle_is_one_line_and_nothing_lost(serving):

@@ -148,7 +148,10 @@ def tables(
 def _grades(batch: Sequence[tuple[Asked, Completion]], lenient: Sequence[str]) -> list[Grade | None]:
     """A grade for each completion that is one."""
     answered = [(asked.placed.problem, one) for asked, one in batch if one.finish_reason != "error"]
-    tasks = [Task(clean(one.text), problem.gold, problem.extra) for problem, one in answered]
+    tasks = [
+        Task(clean(one.text), problem.gold, problem.extra, one.thinking[1] if one.thinking else None)
+        for problem, one in answered
+    ]
     grades = iter(grade_by([problem.grader for problem, _ in answered], tasks, lenient=lenient))
     return [next(grades) if one.finish_reason != "error" else None for _, one in batch]
 
@@ -158,6 +161,8 @@ def _row(condition: str, asked: Asked, completion: Completion, grade: Grade | No
     sample = asked.offset + completion.sample
     ids = completion.token_ids
     counted = completion.n_tokens if completion.n_tokens is not None or ids is None else len(ids)
+    # Where a server keeps reasoning apart; what tags tell is found when the run is finished.
+    begin, end = completion.thinking or (None, None)
     return {
         "trace_id": f"{condition}/{problem.benchmark}/{problem.problem_id}:{sample}",
         "problem_id": problem.problem_id,
@@ -168,6 +173,8 @@ def _row(condition: str, asked: Asked, completion: Completion, grade: Grade | No
         "prompt": clean(completion.prompt),
         "context": asked.shown.context,
         "response": None if failed else clean(completion.text),
+        "thinking_start": begin,
+        "thinking_end": end,
         "answer": clean(grade.answer) if grade and grade.answer is not None else None,
         "gold": problem.gold,
         "correct": grade.correct if grade else None,

@@ -23,7 +23,7 @@ from epiverb.verbs.pipeline import Pipeline, in_order, settle, write_part
 from epiverb.verbs.sampling.job import public
 from epiverb.verbs.sampling.notes import recovered, write_notes
 from epiverb.verbs.sampling.rows import table_rows
-from epiverb.verbs.sampling.store import IDENTITY, PARTS
+from epiverb.verbs.sampling.store import FINISHING, IDENTITY, PARTS
 from epiverb.verbs.summary import Digest, Part, summarise
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def finish(session: Session, by: Sequence[str], order: Sequence[str], notes: lis
     """
     job = session.job
     lexes = tuple(lexicons.load(name) for name in dict.fromkeys(job.config.lexicon))
-    scratch = session.store.out / ".finishing"
+    scratch = session.store.out / FINISHING
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir()
     try:

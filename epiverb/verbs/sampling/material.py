@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import polars as pl
 
 from epiverb.contexts.base import Material
 from epiverb.contexts.material import pick, strangers
+from epiverb.contexts.parts import thinks_to_the_end, without_thinking
 from epiverb.verbs.sampling.arms import Key, Placed
 
 COLUMNS = (
@@ -35,7 +37,7 @@ def materials(problems: Sequence[Placed], earlier: pl.DataFrame, seed: int) -> d
     rows = earlier.filter(pl.col("response").is_not_null() & (pl.col("response") != ""))
     bare = rows.filter(BARE)
     right, wrong = (_first(bare.filter(pl.col("correct") == value)) for value in (True, False))
-    said = {key: row["response"] for key, row in right.items()}
+    said = {key: _tagged(row) for key, row in right.items()}
     own = {placed.key: placed.problem.solution for placed in problems if placed.problem.solution}
     solutions: dict[Key, str] = {**own, **said}
     others = strangers(["\x1f".join(key) for key in solutions], seed)
@@ -50,7 +52,7 @@ def materials(problems: Sequence[Placed], earlier: pl.DataFrame, seed: int) -> d
             messages=problem.messages,
             gold=problem.gold,
             solution=solutions.get(key),
-            wrong=failed.get("response"),
+            wrong=_tagged(failed) if failed else None,
             unrelated=solutions[_key(other)]
             if other
             else next(iter(solutions.values()), None)
@@ -67,7 +69,15 @@ def _key(text: str) -> Key:
     return benchmark, problem
 
 
-def _first(rows: pl.DataFrame) -> dict[Key, dict[str, str]]:
+def _tagged(row: dict[str, Any]) -> str:
+    """A response whose thinking has its tags: a server that keeps reasoning apart has taken them off."""
+    text, begin, end = row["response"], row["thinking_start"], row["thinking_end"]
+    if begin is None or end is None or without_thinking(text) != text or thinks_to_the_end(text):
+        return text
+    return f"{text[:begin]}<think>\n{text[begin:end]}\n</think>{text[end:]}"
+
+
+def _first(rows: pl.DataFrame) -> dict[Key, dict[str, Any]]:
     """The first row of each problem."""
     first = rows.unique(["benchmark", "problem_id"], keep="first", maintain_order=True)
     return {(row["benchmark"], row["problem_id"]): row for row in first.iter_rows(named=True)}
@@ -83,7 +93,8 @@ def _regenerated(rows: pl.DataFrame) -> dict[Key, str]:
     rounds = rows.filter(pl.col("condition").is_in(chosen)) if chosen else rows
     found = {}
     for (benchmark, problem), own in rounds.group_by("benchmark", "problem_id", maintain_order=True):
-        found[str(benchmark), str(problem)] = pick(own["response"].to_list(), own["correct"].to_list())
+        texts = [_tagged(row) for row in own.iter_rows(named=True)]
+        found[str(benchmark), str(problem)] = pick(texts, own["correct"].to_list())
     return found
 
 

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 IDENTITY = "sampling.json"
 PARTS = "parts"
 USED = "used.json"
+FINISHING = ".finishing"
+"""Where the files of the finished run are made before they are moved."""
 KEY = ("condition", "benchmark", "problem_id", "sample")
 """What a sample is known by."""
 NOTES = {"trace_id": pl.String(), "measure": pl.String(), "value": pl.Float64(), "text": pl.String()}
@@ -180,7 +182,8 @@ def opened(out: Path, identity: dict[str, Any], *, overwrite: bool) -> Iterator[
                 "Continue it with its own, choose another --out, or pass --overwrite to begin again."
             )
         elif finished:
-            shutil.rmtree(out / PARTS, ignore_errors=True)  # left by a command that was killed in its last moment
+            for left in (PARTS, FINISHING):  # by a command that was killed in its last moment
+                shutil.rmtree(out / left, ignore_errors=True)
             yield None
             return
         write_text(out / IDENTITY, json.dumps(identity, indent=1, ensure_ascii=False) + "\n")
@@ -220,8 +223,11 @@ def _short(value: Any) -> str:
 
 
 def _clear(out: Path) -> None:
-    """Empty a run folder but for its lock; `run.json` goes first, so that half of a run is never taken for one."""
-    for path in sorted(out.iterdir(), key=lambda path: path.name not in ("run.json", IDENTITY)):
+    """Empty a run folder but for its lock.
+
+    `run.json` goes first, so that half of a run is never taken for one, and what tells a folder of ours from others last.
+    """
+    for path in sorted(out.iterdir(), key=lambda path: (path.name != "run.json", path.name == IDENTITY)):
         if path.name != ".lock":
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
