@@ -107,3 +107,5 @@ def test_hint_speaks_only_where_the_interval_is_too_wide():
     assert f"{smallest(30, variance.of_difference()):.3f}" in text
     assert f"{problems(0.05, variance.of_difference())} problems" in text
     assert "ratio of 1.2" in hint("density", -0.4, 0.3, variance)
+    alike = Variance(0.0, 0.0, 0.0, n_problems=20, k_base=1, k_run=1)
+    assert "cannot tell" in hint("accuracy", -0.14, 0.14, alike), "all wrong in both runs"
