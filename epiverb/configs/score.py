@@ -8,6 +8,16 @@ from epiverb.config import setting
 
 
 @dataclass(frozen=True)
+class Reader:
+    """What reads the traces."""
+
+    engine: str = setting("hf", metavar="hf|vllm|server")
+    """hf knows whole distributions. vllm and server tell the --top-k likeliest tokens: bounds on entropy, no --pressure."""
+    engine_option: dict[str, str] = setting({}, metavar="KEY=VALUE")
+    """Options of the engine, such as base_url=http://localhost:8000/v1 and template=DIR, which a server needs."""
+
+
+@dataclass(frozen=True)
 class ScoreConfig:
     """Add to a run what a model computes about its traces: entropy and confidence a token, information, pressure.
 
@@ -21,6 +31,8 @@ class ScoreConfig:
     """Run folder to add to."""
     model: str = setting("none", short="-m", metavar="DIR|NAME|none")
     """Model folder or hub name that scores. none: only what the stored log-probabilities tell."""
+    reader: Reader = Reader()
+    """What reads the traces."""
     richness: bool = setting(False)
     """How much a context tells of the responses, in nats: of every arm that was sampled with one."""
     pressure: bool = setting(False)

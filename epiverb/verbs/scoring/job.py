@@ -16,6 +16,7 @@ from epiverb.verbs.summary import problem_codes
 
 if TYPE_CHECKING:
     from epiverb.configs.score import ScoreConfig
+    from epiverb.models.prompt_logprobs import PromptScorer
     from epiverb.models.scorer import Scorer
     from epiverb.run import Run
     from epiverb.text.lexicon import Lexicon
@@ -36,15 +37,22 @@ class Job:
     config: ScoreConfig
     run: Run
     lex: Lexicon
-    scorer: Scorer | None
+    scorer: Scorer | PromptScorer | None
     source: Source | None
     progress: Progress | None
+
+    @property
+    def exact(self) -> bool:
+        """Whether whole distributions are known, and not only their most likely tokens."""
+        return self.scorer is not None and self.scorer.exact
 
     def identity(self, stage: str, **more: Any) -> dict[str, Any]:
         """What makes the parts of a stage these and no others."""
         traces = self.run.scan("traces").select(pl.len(), pl.col("trace_id").hash(0).sum()).collect().row(0)
         used = self.scorer.used if self.scorer else {}
-        model = {key: used.get(key) for key in ("model", "revision", "dtype", "template_sha256", "projection")}
+        model = {
+            key: used.get(key) for key in ("engine", "model", "revision", "dtype", "template_sha256", "projection")
+        }
         return {"stage": stage, "traces": traces, "lexicon": self.lex.sha256, "model": model, **more}
 
     def hits(self) -> dict[str, Hits]:

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from epiverb.errors import DataError
+from epiverb.models.prompt_logprobs import PromptScorer
 from epiverb.models.scorer import Pair, Scored, Scorer
 from epiverb.run import conform
 from epiverb.stats.combine import combined
@@ -91,7 +92,11 @@ class Prompts:
 
 
 def _read(
-    scorer: Scorer, source: Source, traces: pl.DataFrame, prompts: Prompts, done: set[tuple[Any, ...]]
+    scorer: Scorer | PromptScorer,
+    source: Source,
+    traces: pl.DataFrame,
+    prompts: Prompts,
+    done: set[tuple[Any, ...]],
 ) -> Iterator[pl.DataFrame]:
     """A row for each trace and arm."""
     faulty: list[pl.DataFrame] = []
