@@ -66,6 +66,28 @@ def test_trajectories_equal_full_logits_on_the_stored_ids(epiverb, run, model):
     assert not (run / ".score").exists()
 
 
+def test_forks_and_events_are_of_the_markers_that_are_there(epiverb, run, model):
+    """Shares of forks counted again from the tables, by the text of each token."""
+    block = epiverb("score", run, "-m", model, *SHORT, "--json", "-q").json["tokens"]
+    entropy = _series(run, "entropy")
+    cut = np.quantile(np.concatenate([np.array(values) for values in entropy.values()]), 0.8)
+    hits = Run(run).scan("hits").filter((pl.col("lexicon") == "epiverb-en") & ~pl.col("in_loop")).collect()
+    tokens = Run(run).scan("tokens").collect()
+    counted: dict[str, list[bool]] = {}
+    for hit in hits.iter_rows(named=True):
+        own = tokens.filter((pl.col("trace_id") == hit["trace_id"]) & (pl.col("end") > hit["start"])).sort("position")
+        forked = entropy[hit["trace_id"]][own["position"][0]] >= cut - 1e-6
+        counted.setdefault(hit["category"], []).append(forked)
+    rows = {row["category"]: row for row in block["forks"]["rows"]}
+    assert rows.keys() == counted.keys()
+    assert len(rows) >= 2
+    for category, forked in counted.items():
+        assert rows[category]["n"] == len(forked)
+        assert rows[category]["share"]["value"] == pytest.approx(np.mean(forked))
+    assert block["events"]["rows"]
+    assert all(len(row["marker_curve"]) == 5 and row["n_matched"] <= row["n"] for row in block["events"]["rows"])
+
+
 def test_stored_log_probabilities_give_bounds_that_hold_what_the_model_gives(epiverb, run, model):
     epiverb("score", run, "-m", model, *SHORT, "-q")
     exact = _series(run, "entropy")

@@ -11,7 +11,9 @@ import numpy as np
 import polars as pl
 
 from epiverb.measures.base import Hits
+from epiverb.schema import SEGMENTS
 from epiverb.stats.resample import Resampler
+from epiverb.text.cues import KINDS
 from epiverb.verbs.summary import problem_codes
 
 if TYPE_CHECKING:
@@ -58,6 +60,7 @@ class Job:
     def hits(self) -> dict[str, Hits]:
         """Trace -> its hits of the lexicon, in order of their start; traces without hits are absent."""
         rows = self.run.scan("hits").filter(pl.col("lexicon") == self.lex.name).sort("trace_id", "start").collect()
+        rows = rows.cast({"category": pl.Enum(KINDS), "segment": pl.Enum(SEGMENTS)})  # `Hits` tells them by number
         found = {}
         for (key,), own in rows.group_by("trace_id", maintain_order=True):
             found[str(key)] = Hits.of(own.with_columns(pl.lit(0).alias("trace_id")))
