@@ -18,6 +18,16 @@ class Reader:
 
 
 @dataclass(frozen=True)
+class Written:
+    """What is written besides values and score.json."""
+
+    report: bool = setting(True)
+    """Write the run's report.html anew, where it has one: with the section What the model computes."""
+    points: bool = setting(False)
+    """With --pressure: the four figures of every token under every context go to points, and not only each trace's mean."""
+
+
+@dataclass(frozen=True)
 class ScoreConfig:
     """Add to a run what a model computes about its traces: entropy and confidence a token, information, pressure.
 
@@ -63,6 +73,8 @@ class ScoreConfig:
     """Run code that the model's repository brings."""
     batch_tokens: int | None = setting(None, metavar="N")
     """Tokens of a batch. Default: by device."""
+    written: Written = Written()
+    """What is written besides."""
     draws: int = setting(2000, metavar="N")
     """Bootstrap draws behind each interval."""
     seed: int = setting(0, metavar="N")

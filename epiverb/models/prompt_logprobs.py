@@ -153,14 +153,14 @@ class _Asked:
                     yield key, f"the server refused it: {answer}"
                     continue
                 raise EngineError(f"the server refuses the request: {answer.status} {answer}")
-            yield key, self._read(answer, by_key[key], k)
+            yield key, self._read(self.how, answer, by_key[key], k)
 
     def _way(self) -> str:
         """The first way in which a few tokens come back as they should."""
         ids, why = self.tokenizer.encode("So 1 + 1 is", add_special_tokens=False), []
         for way in self.WAYS:
             ((_, answer),) = self.engine.post_all([("probe", self._body(way, ids, 1))])
-            read = str(answer) if isinstance(answer, Refused) else self._read(answer, ids, 1, way)
+            read = str(answer) if isinstance(answer, Refused) else self._read(way, answer, ids, 1)
             if not isinstance(read, str):
                 return way
             why.append(f"{way}: {read}")
@@ -177,9 +177,9 @@ class _Asked:
             body["prompt"] = self.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
         return body | {"max_tokens": 0, "echo": True, "logprobs": max(k, 1)} | self.engine.body
 
-    def _read(self, answer: dict[str, Any], ids: Sequence[int], k: int, way: str | None = None) -> list[Step] | str:
+    def _read(self, way: str, answer: dict[str, Any], ids: Sequence[int], k: int) -> list[Step] | str:
         choice = answer["choices"][0]
-        if (way or self.how) == self.WAYS[0]:
+        if way == self.WAYS[0]:
             told = choice.get("prompt_logprobs") or answer.get("prompt_logprobs") or []
             if len(told) != len(ids) or not all(
                 str(i) in (step or {}) for i, step in zip(ids[1:], told[1:], strict=True)

@@ -96,4 +96,10 @@ def _run_stages(job: Job) -> dict[str, Any]:
         from epiverb.verbs.scoring.trajectories import trajectories
 
         document["tokens"] = trajectories(job)
+    if job.config.written.report:
+        from epiverb.configs.analyze import AnalyzeConfig
+        from epiverb.report import renew
+
+        shown = job.run.manifest["config"].get("report_traces")
+        renew(job.run.path, max_traces=shown or AnalyzeConfig.report_traces)
     return document

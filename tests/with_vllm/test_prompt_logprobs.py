@@ -64,7 +64,7 @@ def test_served(serving, folder, asked, exact):
 def test_served_in_the_second_way(serving, folder, asked, exact, monkeypatch):
     from epiverb.models import prompt_logprobs
 
-    monkeypatch.setattr(prompt_logprobs._Asked, "WAYS", ("", "echo of token ids", "echo of text"))
+    monkeypatch.setattr(prompt_logprobs._Asked, "_way", lambda self: self.WAYS[1])
     with open_engine("server", "tiny", base_url=serving[0], template=str(folder)) as engine:
         scorer = PromptScorer(engine)
         assert scorer.used["projection"] == "echo of token ids"

@@ -16,6 +16,7 @@ from epiverb.run import conform
 from epiverb.verbs.sampling.store import write
 from epiverb.verbs.scoring.events import study
 from epiverb.verbs.scoring.job import Job, Keeper, reasons, sets_of
+from epiverb.verbs.scoring.shown import shown
 from epiverb.verbs.scoring.source import Aligned
 from epiverb.verbs.scoring.store import Parts, documents, install, remember
 from epiverb.verbs.scoring.stored import bounded, fault, schema_of, stored
@@ -125,7 +126,11 @@ def _finish(job: Job, parts: Parts, traces: pl.DataFrame, sets: dict[str, list[i
     before = documents(job.run.path).get(STAGE, {}).get("tables", {})
     for name in ("values", "points"):
         install(job.run, STAGE, name, files[name], [*own, *before.get("measures", [])])
-    document = _document(job, traces, table, faults, rows, exact, sets) | events | {"tables": {"measures": own}}
+    document = (
+        _document(job, traces, table, faults, rows, exact, sets)
+        | events
+        | {"shown": shown(job, parts, exact), "tables": {"measures": own}}
+    )
     remember(job.run.path, STAGE, document)
     return document
 
