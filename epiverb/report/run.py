@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shutil import rmtree
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -25,7 +26,9 @@ def renew(run_path: str | Path, *, max_traces: int) -> list[Path]:
     run = Path(run_path)
     if not (run / "report.html").is_file():
         return []
-    with TemporaryDirectory(prefix=".report", dir=run) as scratch:
+    for left in run.glob(".report-*"):  # by a command that was killed
+        rmtree(left, ignore_errors=True)
+    with TemporaryDirectory(prefix=".report-", dir=run) as scratch:
         pages = write(run, Path(scratch) / "report.html", max_traces=max_traces)
         return [Path(page.replace(run / page.name)) for page in pages]
 

@@ -78,6 +78,8 @@ def _check(config: ScoreConfig) -> None:
     for name in ("top_k", "window", "around", "draws"):
         if getattr(config, name) < 1:
             raise ConfigError(f"--{name.replace('_', '-')} {getattr(config, name)}: at least 1.")
+    if config.written.points and not config.pressure:
+        raise ConfigError("--points is about --pressure; the trajectories of tokens go to points in any case.")
     if config.limit is not None and config.limit < 1:
         raise ConfigError(f"--limit {config.limit}: at least one trace.")
 

@@ -18,7 +18,7 @@ from epiverb.stats.richness import richness as richness_of
 from epiverb.verbs.sampling.store import write
 from epiverb.verbs.scoring.job import Job, Keeper, reasons
 from epiverb.verbs.scoring.source import Aligned, Source
-from epiverb.verbs.scoring.store import Parts, documents, install, remember
+from epiverb.verbs.scoring.store import Parts, claimed, install, remember
 from epiverb.verbs.scoring.teachers import students
 
 STAGE = "richness"
@@ -147,8 +147,7 @@ def _finish(job: Job, parts: Parts, traces: pl.DataFrame, prompts: Prompts) -> d
     path = parts.folder / "values" / "00000.parquet"
     write(path, conform(table, "values"))
     own = sorted(table["measure"].unique())
-    before = documents(job.run.path).get(STAGE, {}).get("tables", {})
-    install(job.run, STAGE, "values", [path], [*own, *before.get("measures", [])])
+    install(job.run, STAGE, "values", [path], claimed(job.run.path, STAGE, own))
     ladder = [_arm(job, traces, rows, prompts, arm) for arm in prompts.arms]
     ladder.sort(key=lambda row: (row["guided"]["per_trace"]["value"] is None, row["guided"]["per_trace"]["value"]))
     document = {

@@ -18,7 +18,7 @@ from epiverb.verbs.scoring.events import study
 from epiverb.verbs.scoring.job import Job, Keeper, reasons, sets_of
 from epiverb.verbs.scoring.shown import shown
 from epiverb.verbs.scoring.source import Aligned
-from epiverb.verbs.scoring.store import Parts, documents, install, remember
+from epiverb.verbs.scoring.store import Parts, claimed, install, remember
 from epiverb.verbs.scoring.stored import bounded, fault, schema_of, stored
 
 STAGE = "tokens"
@@ -123,9 +123,9 @@ def _finish(job: Job, parts: Parts, traces: pl.DataFrame, sets: dict[str, list[i
     table = pl.concat([*values, found])
     files["values"].append(_written(parts, "values", 0, table))
     own = sorted({*table["measure"].unique(), *_names(files["points"])})
-    before = documents(job.run.path).get(STAGE, {}).get("tables", {})
+    names = claimed(job.run.path, STAGE, own)
     for name in ("values", "points"):
-        install(job.run, STAGE, name, files[name], [*own, *before.get("measures", [])])
+        install(job.run, STAGE, name, files[name], names)
     document = (
         _document(job, traces, table, faults, rows, exact, sets)
         | events
