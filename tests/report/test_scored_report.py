@@ -7,10 +7,10 @@ import json
 import pytest
 
 from epiverb.report.html import interval
-from tests.report.conftest import browser, page
+from tests.score.conftest import armed, arms, epiverb, model, problems
 
 pytest.importorskip("torch")
-__all__ = ["browser", "page"]
+__all__ = ["armed", "arms", "epiverb", "model", "problems"]
 SHORT = ("--around", 2, "--window", 6, "--draws", 200, "-q")
 
 
