@@ -23,6 +23,26 @@ class Asking:
 
 
 @dataclass(frozen=True)
+class Reader:
+    """What reads the traces."""
+
+    engine: str = setting("hf", metavar="hf|vllm|server")
+    """hf knows whole distributions. vllm and server tell the --top-k likeliest tokens: bounds on entropy, no --pressure."""
+    engine_option: dict[str, str] = setting({}, metavar="KEY=VALUE")
+    """Options of the engine, such as base_url=http://localhost:8000/v1 and template=DIR, which a server needs."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """What is written besides values and score.json."""
+
+    report: bool = setting(True)
+    """Write the run's report.html anew, where it has one: with the section What the model computes."""
+    points: bool = setting(False)
+    """With --pressure: the four figures of every token under every context go to points, and not only each trace's mean."""
+
+
+@dataclass(frozen=True)
 class ScoreConfig:
     """Add to a run what a model computes about its traces: entropy and confidence a token, information, pressure.
 
@@ -36,6 +56,8 @@ class ScoreConfig:
     """Run folder to add to."""
     model: str = setting("none", short="-m", metavar="DIR|NAME|none")
     """Model folder or hub name that scores. none: only what the stored log-probabilities tell."""
+    reader: Reader = Reader()
+    """What reads the traces."""
     richness: bool = setting(False)
     """How much a context tells of the responses, in nats: of every arm that was sampled with one."""
     pressure: bool = setting(False)
@@ -74,6 +96,8 @@ class ScoreConfig:
     """Run code that the model's repository brings."""
     batch_tokens: int | None = setting(None, metavar="N")
     """Tokens of a batch. Default: by device."""
+    written: Written = Written()
+    """What is written besides."""
     draws: int = setting(2000, metavar="N")
     """Bootstrap draws behind each interval."""
     seed: int = setting(0, metavar="N")

@@ -84,6 +84,16 @@ def window_of(config: Any) -> int | None:
     return getattr(text, "max_position_embeddings", None)
 
 
+def vocabulary_of(model: str) -> int | None:
+    """Tokens that a model gives logits for, by its config; None where there is no config."""
+    transformers = require("transformers", "train")
+    try:
+        text = transformers.AutoConfig.from_pretrained(model).get_text_config()
+    except (OSError, ValueError, KeyError):
+        return None
+    return getattr(text, "vocab_size", None)
+
+
 def suggestions(generation: dict[str, Any]) -> dict[str, Any]:
     """What a generation config says of decoding: neither ids of tokens nor how the config came about."""
     beside = ("use_cache", "_from_model_config", "transformers_version")

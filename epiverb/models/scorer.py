@@ -53,6 +53,9 @@ class Scorer:
         batch_tokens: tokens of a batch, padding included.
     """
 
+    exact = True
+    """The whole distribution is known."""
+
     def __init__(self, engine: HF, *, chunk: int | None = None, batch_tokens: int | None = None) -> None:
         self.engine = engine
         self.window = engine.window

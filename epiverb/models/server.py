@@ -7,7 +7,7 @@ import os
 import queue
 import re
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from typing import Any
@@ -136,20 +136,35 @@ class Server:
         return None, limit, None
 
     async def _answers(self, calls: list[Call], sampling: Sampling, out: queue.Queue[Any]) -> None:
-        """Ask for all `calls`, `concurrency` at a time; each answer goes to `out` as it comes."""
+        await self._each(calls, lambda client, call: self._ask(client, call, sampling), out)
+
+    def post_all(self, bodies: Iterable[tuple[str, dict[str, Any]]]) -> Iterator[tuple[str, dict[str, Any] | Refused]]:
+        """Key and answer of each plain completion that is asked for, as they come; what the server will not do is `Refused`."""
+
+        async def ask(client: Client, item: tuple[str, dict[str, Any]]) -> dict[str, Any] | Refused:
+            try:
+                return await client.post("completions", item[1])
+            except Refused as error:
+                return error
+
+        for (key, _), answer in _threaded(lambda out: self._each(list(bodies), ask, out)):
+            yield key, answer
+
+    async def _each(self, items: Sequence[Any], ask: Callable[[Client, Any], Any], out: queue.Queue[Any]) -> None:
+        """Ask for all `items`, `concurrency` at a time; each answer goes to `out` as it comes."""
         limits = self.httpx.Limits(max_connections=self.concurrency, max_keepalive_connections=self.concurrency)
         times = self.httpx.Timeout(self.timeout, connect=10.0)
-        waiting = iter(calls)
+        waiting = iter(items)
         async with self.httpx.AsyncClient(
             base_url=self.url, headers=self._headers(), limits=limits, timeout=times
         ) as http:
             client = Client(http, retries=self.retries, delay=self.retry_delay, pace=self.pace, secret=self._key)
 
             async def work() -> None:
-                for call in waiting:
-                    out.put((call, await self._ask(client, call, sampling)))
+                for item in waiting:
+                    out.put((item, await ask(client, item)))
 
-            tasks = [asyncio.ensure_future(work()) for _ in range(min(self.concurrency, len(calls)))]
+            tasks = [asyncio.ensure_future(work()) for _ in range(min(self.concurrency, len(items)))]
             try:
                 await asyncio.gather(*tasks)
             finally:

@@ -15,38 +15,40 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Figure = dict[str, Any]
+SHADES = 10
+"""Steps of ink by which entropy is shown."""
 
 
-def heat(entropy: Sequence[float], hits: pl.DataFrame, ax: Axes) -> Axes:
+def heat(entropy: Sequence[float], hits: pl.DataFrame, ax: Axes, *, each: int = 1) -> Axes:
     """A trace from left to right: entropy of each token as heat, markers above it by category.
 
     Args:
-        entropy: nats, a token; NaN is left white.
+        entropy: nats, a stripe; NaN is left white.
         hits: columns `category` and `x`, the index of the marker's first token.
+        each: tokens of a stripe.
     """
     values = np.asarray(entropy, dtype=np.float64)
-    n = len(values)
+    n = each * len(values)
     top = float(np.nanmax(values)) if np.isfinite(values).any() else 1.0
-    ax.imshow(
-        values[None],
-        aspect="auto",
-        cmap="Greys",
-        vmin=0,
-        vmax=max(top, 1e-9),
-        extent=(0, n, 0, 1),
-        interpolation="nearest",
-    )
-    for row, category in enumerate(EPISTEMIC):
+    shade = np.nan_to_num(values / max(top, 1e-9))
+    for level in range(1, SHADES + 1):  # ink over paper and no picture, so that it follows light and dark
+        at = np.flatnonzero(np.ceil(shade * SHADES) == level)
+        runs = np.split(at, np.flatnonzero(np.diff(at) > 1) + 1) if len(at) else []
+        spans = [(each * int(run[0]), each * len(run)) for run in runs]
+        bars = ax.broken_barh(spans, (0, 1), facecolor=INK, alpha=level / SHADES, linewidth=0, antialiased=False)
+        bars.set_gid(f"heat-{level}")  # which the page draws without seams
+    present = [category for category in EPISTEMIC if (hits["category"] == category).any()]
+    for row, category in enumerate(present):
         x = hits.filter(hits["category"] == category)["x"].to_numpy()
         ax.scatter(
-            x + 0.5, np.full(len(x), 1.15 + 0.2 * row), s=14, marker="v", color=PALETTE[category], label=category
+            x + 0.5, np.full(len(x), 1.25 + 0.3 * row), s=14, marker="v", color=PALETTE[category], label=category
         )
     ax.set_xlim(0, n)
-    ax.set_ylim(0, 1.2 + 0.2 * len(EPISTEMIC))
-    ax.set_yticks([0.5], ["entropy"])
+    ax.set_ylim(0, 1.1 + 0.3 * len(present))
+    ax.set_yticks([0.5, *(1.25 + 0.3 * row for row in range(len(present)))], ["entropy", *present])
     ax.tick_params(left=False)
     ax.spines["left"].set_visible(False)
-    ax.set_xlabel(f"token (darkest: {top:.2g} nats)")
+    ax.set_xlabel(f"token (full ink: {top:.2g} nats)")
     return ax
 
 
@@ -95,7 +97,8 @@ def event(row: Figure, ax: Axes) -> Axes:
     ax.axvline(0, color=FAINT, linewidth=1, linestyle=":")
     ax.set_xlabel(f"tokens from the first one of a marker ({row['n_matched']:,} markers)")
     ax.set_ylabel("entropy, nats")
-    ax.legend(frameon=False, fontsize=8, labelcolor=INK)
+    ax.locator_params(axis="x", integer=True)
+    ax.legend(frameon=False, fontsize=8, labelcolor=INK, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
     return ax
 
 
@@ -106,6 +109,7 @@ def _whiskers(ax: Axes, names: list[str], figures: list[Figure], colours: list[s
         if figure["lo"] is not None:
             ax.plot([figure["lo"], figure["hi"]], [y, y], color=colour, linewidth=1.5)
         ax.plot([figure["value"]], [y], "o", color=colour, markersize=5)
+    ax.locator_params(axis="x", nbins=5)
     ax.set_yticks(place, names)
     ax.set_ylim(-0.6, len(names) - 0.4)
     ax.tick_params(left=False)

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-_PUBLIC = {"write": "epiverb.report.run:write", "TraceView": "epiverb.report.terminal:TraceView"}
+_PUBLIC = {
+    "write": "epiverb.report.run:write",
+    "renew": "epiverb.report.run:renew",
+    "TraceView": "epiverb.report.terminal:TraceView",
+}
 
 __all__ = list(_PUBLIC)
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shutil import rmtree
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
+from epiverb.report import scores
 from epiverb.report.figures import figures
 from epiverb.report.html import links, number, page, spread, table, text
 from epiverb.report.html import part as viewer_part
@@ -16,6 +19,18 @@ from epiverb.run import Run
 from epiverb.schema import CONTROLS
 
 _RATES = ("presence", "per_trace", "per_1k_words")
+
+
+def renew(run_path: str | Path, *, max_traces: int) -> list[Path]:
+    """Write a run's report.html anew where it has one, each page whole or as before; the files written come back."""
+    run = Path(run_path)
+    if not (run / "report.html").is_file():
+        return []
+    for left in run.glob(".report-*"):  # by a command that was killed
+        rmtree(left, ignore_errors=True)
+    with TemporaryDirectory(prefix=".report-", dir=run) as scratch:
+        pages = write(run, Path(scratch) / "report.html", max_traces=max_traces)
+        return [Path(page.replace(run / page.name)) for page in pages]
 
 
 def write(run_path: str | Path, out: str | Path, *, max_traces: int = 1000) -> list[Path]:
@@ -69,6 +84,7 @@ def _findings(run: Run, summary: dict[str, Any]) -> str:
         _lead(summary),
         "<h2>Figures</h2>",
         figures(run, summary),
+        scores.section(run.path),
         "<h2>Numbers</h2>",
         _lexicons(summary),
         _categories(summary),

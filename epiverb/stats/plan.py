@@ -289,7 +289,9 @@ def hint(name: str, low: float | None, high: float | None, variance: Variance) -
         return None
     if variance.of_difference() <= 0:  # every problem alike: nothing tells how much others would differ
         what = "accuracy" if name == "accuracy" else "marker density"
-        return f"No two problems differ in {what}, so these data cannot tell how many would be needed to see a difference."
+        return (
+            f"No two problems differ in {what}, so these data cannot tell how many would be needed to see a difference."
+        )
     seen = smallest(variance.n_problems, variance.of_difference())
     needed = problems(limit if name == "density" else 0.05, variance.of_difference())
     size = f"{variance.n_problems} problems {_sizes(variance.k_base, variance.k_run)}"

@@ -93,7 +93,23 @@ def plan(*runs: str, **settings: Any) -> dict[str, Any]:
 
 
 def score(run: str | Run, **settings: Any) -> dict[str, Any]:
-    """What a model computes about the traces of a run, added to it, as `epiverb score --json` prints it."""
+    """What a model computes about the traces of a run, added to it, as `epiverb score --json` prints it.
+
+        ev.score(run, model="Qwen/Qwen3-1.7B")["tokens"]["measures"]
+        ev.score(run, model="Qwen/Qwen3-1.7B", pressure=True, contexts=["s", "answer"])["pressure"]["ranking"]
+        ev.score(run)  # from the log-probabilities that the run holds
+
+    Rows go to `run.values` and `run.points`, the document to `score.json` in the run's folder, figures to its report.html
+    where it has one. An interrupted call is continued by the same one. Shapes: docs/design/scoring.md and pressure.md.
+
+    Args:
+        run: a run, or its folder.
+        settings: fields of `epiverb.configs.score.ScoreConfig`; groups as mappings: `reader={"engine": "vllm"}`.
+
+    Raises:
+        ConfigError: settings that cannot be; DataError: a run without what is needed.
+        AlignmentError: another tokenizer made the run's token ids. EngineError: no model, or no memory for it.
+    """
     from epiverb.configs.score import ScoreConfig
     from epiverb.verbs import score as verb
 

@@ -13,6 +13,9 @@ from epiverb.text import lexicon as lexicons
 from epiverb.verbs.sampling.store import locked
 from epiverb.verbs.scoring.job import Job, Progress
 
+READERS = ("hf", "vllm", "server")
+"""Engines that can score."""
+
 
 def score(config: ScoreConfig, *, progress: Progress | None = None) -> dict[str, Any]:
     """The document of what was added: blocks `tokens`, `richness`, `pressure`, `agreement`, `beliefs`, `mi`, `signals`, as far
@@ -33,19 +36,32 @@ def score(config: ScoreConfig, *, progress: Progress | None = None) -> dict[str,
     with locked(Path(config.run)):
         if config.model == "none":
             return _run_stages(Job(config, run, lex, None, None, progress))
-        from epiverb.models.hf import HF
+        from epiverb.models import open_engine
+        from epiverb.models.prompt_logprobs import PromptScorer
         from epiverb.models.scorer import Scorer
         from epiverb.verbs.scoring.source import Source
 
-        options: dict[str, Any] = {
-            "dtype": config.dtype,
-            "device": config.device,
-            "device_map": config.device_map,
-            "plain": config.plain,
-        }
-        with HF(config.model, trust_remote_code=config.trust_remote_code, **options) as engine:
-            scorer = Scorer(engine, batch_tokens=config.batch_tokens)
+        scorer: Scorer | PromptScorer
+        with open_engine(config.reader.engine, config.model, **_options(config)) as engine:
+            if config.reader.engine == "hf":
+                scorer = Scorer(engine, batch_tokens=config.batch_tokens)
+            else:
+                scorer = PromptScorer(engine, vocabulary=config.vocabulary)
             return _run_stages(Job(config, run, lex, scorer, Source(run, engine.chat), progress))
+
+
+def _options(config: ScoreConfig) -> dict[str, Any]:
+    """What the engine is opened with; an option by name comes before the flag of the same name."""
+    from epiverb.verbs.sampling.job import options
+
+    told: dict[str, Any] = {"plain": config.plain}
+    if config.reader.engine != "server":
+        told |= {"dtype": config.dtype, "trust_remote_code": config.trust_remote_code}
+    if config.reader.engine == "hf":
+        told |= {"device": config.device, "device_map": config.device_map}
+    if config.reader.engine == "vllm":
+        told["max_logprobs"] = max(20, config.top_k)
+    return told | options(config.reader.engine_option)
 
 
 def _check(config: ScoreConfig) -> None:
@@ -55,9 +71,24 @@ def _check(config: ScoreConfig) -> None:
         raise ConfigError("--beliefs and --mi are asked of a model. Pass --model DIR|NAME.")
     if config.asking.rollouts < 0 or (config.asking.places is not None and config.asking.places < 1):
         raise ConfigError("--rollouts is 0 or more, --places 1 or more.")
+    if config.reader.engine not in READERS:
+        raise ConfigError(f"--engine {config.reader.engine}: traces are read by {', '.join(READERS)}.")
+    if config.model == "none" and config.reader.engine != "hf":
+        raise ConfigError(f"--engine {config.reader.engine} scores with a model. Pass --model DIR|NAME.")
+    if config.reader.engine != "hf" and (config.beliefs or config.mi):
+        raise ConfigError(
+            f"--beliefs and --mi run the model here; --engine {config.reader.engine} cannot. Use --engine hf."
+        )
+    if config.reader.engine != "hf" and config.pressure:
+        raise ConfigError(
+            f"--pressure compares whole distributions, and --engine {config.reader.engine} tells the most likely tokens only. "
+            "Use --engine hf."
+        )
     for name in ("top_k", "window", "around", "draws"):
         if getattr(config, name) < 1:
             raise ConfigError(f"--{name.replace('_', '-')} {getattr(config, name)}: at least 1.")
+    if config.written.points and not config.pressure:
+        raise ConfigError("--points is about --pressure; the trajectories of tokens go to points in any case.")
     if config.limit is not None and config.limit < 1:
         raise ConfigError(f"--limit {config.limit}: at least one trace.")
 
@@ -80,4 +111,10 @@ def _run_stages(job: Job) -> dict[str, Any]:
         from epiverb.verbs.scoring.trajectories import trajectories
 
         document["tokens"] = trajectories(job)
+    if job.config.written.report:
+        from epiverb.configs.analyze import AnalyzeConfig
+        from epiverb.report import renew
+
+        shown = job.run.manifest["config"].get("report_traces")
+        renew(job.run.path, max_traces=shown or AnalyzeConfig.report_traces)
     return document

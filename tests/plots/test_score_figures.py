@@ -50,10 +50,14 @@ def test_a_trace_as_heat_with_its_markers():
     _, (ax,) = axes(1.5)
     hits = pl.DataFrame({"category": ["uncertainty", "reconsideration", "uncertainty"], "x": [1, 2, 3]})
     scores.heat([0.1, 2.0, float("nan"), 0.5], hits, ax)
-    (image,) = ax.images
-    assert image.get_array().shape == (1, 4)
+    bars = [drawn for drawn in ax.collections if (drawn.get_gid() or "").startswith("heat-")]
+    spans = {bar.get_alpha(): [path.get_extents().intervalx.tolist() for path in bar.get_paths()] for bar in bars}
+    assert {alpha: where for alpha, where in spans.items() if where} == {0.1: [[0, 1]], 0.3: [[3, 4]], 1.0: [[1, 2]]}
+    assert not ax.images  # an image would not follow the page's theme
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["entropy", "uncertainty", "reconsideration"]
     assert "2 nats" in ax.get_xlabel()
-    assert ax.collections[0].get_offsets()[:, 0].tolist() == [1.5, 3.5]
+    places = [drawn.get_offsets()[:, 0].tolist() for drawn in ax.collections if drawn not in bars]
+    assert places == [[1.5, 3.5], [2.5]]
 
 
 def test_event_curves():

@@ -14,6 +14,7 @@ from epiverb.config import build
 from epiverb.configs.score import ScoreConfig
 from epiverb.run import Run
 from epiverb.verbs.score import score
+from epiverb.verbs.scoring import trajectories
 from tests.models.tiny import tiny_model
 
 torch = pytest.importorskip("torch")
@@ -64,6 +65,28 @@ def test_trajectories_equal_full_logits_on_the_stored_ids(epiverb, run, model):
         assert np.allclose(surprisal[row["trace_id"]], -own["logprob"].to_numpy(), atol=1e-4)
     assert json.loads((run / "score.json").read_text())["tokens"]["n_scored"] == 36
     assert not (run / ".score").exists()
+
+
+def test_forks_and_events_are_of_the_markers_that_are_there(epiverb, run, model):
+    """Shares of forks counted again from the tables, by the text of each token."""
+    block = epiverb("score", run, "-m", model, *SHORT, "--json", "-q").json["tokens"]
+    entropy = _series(run, "entropy")
+    cut = np.quantile(np.concatenate([np.array(values) for values in entropy.values()]), 0.8)
+    hits = Run(run).scan("hits").filter((pl.col("lexicon") == "epiverb-en") & ~pl.col("in_loop")).collect()
+    tokens = Run(run).scan("tokens").collect()
+    counted: dict[str, list[bool]] = {}
+    for hit in hits.iter_rows(named=True):
+        own = tokens.filter((pl.col("trace_id") == hit["trace_id"]) & (pl.col("end") > hit["start"])).sort("position")
+        forked = entropy[hit["trace_id"]][own["position"][0]] >= cut - 1e-6
+        counted.setdefault(hit["category"], []).append(forked)
+    rows = {row["category"]: row for row in block["forks"]["rows"]}
+    assert rows.keys() == counted.keys()
+    assert len(rows) >= 2
+    for category, forked in counted.items():
+        assert rows[category]["n"] == len(forked)
+        assert rows[category]["share"]["value"] == pytest.approx(np.mean(forked))
+    assert block["events"]["rows"]
+    assert all(len(row["marker_curve"]) == 5 and row["n_matched"] <= row["n"] for row in block["events"]["rows"])
 
 
 def test_stored_log_probabilities_give_bounds_that_hold_what_the_model_gives(epiverb, run, model):
@@ -131,6 +154,54 @@ def test_a_killed_command_goes_on_where_it_was(run, model, monkeypatch):
     assert again["ids"] == whole["ids"]
     for key, values in expected.items():
         assert _series(run, "entropy")[key] == pytest.approx(values, abs=1e-5)
+
+
+def test_killed_between_the_tables_and_the_document_leaves_nothing_behind(epiverb, run, model, monkeypatch):
+    fresh = shutil.copytree(run, run.parent / "fresh")
+    settings = {"run": str(run), "model": str(model), "around": 2, "window": 6, "draws": 50}
+
+    class Killed(BaseException):
+        pass
+
+    def kill(*args):
+        raise Killed
+
+    for table in ("points", "score.json"):  # after `values`, and after both
+        name = "install" if table == "points" else "remember"
+        real = getattr(trajectories, name)
+        with monkeypatch.context() as patch:
+            hit = lambda *args, real=real, table=table: kill() if table in (args[2], "score.json") else real(*args)  # noqa: E731
+            patch.setattr(trajectories, name, hit)
+            with pytest.raises(Killed):
+                score(build(ScoreConfig, settings))
+        assert not (run / "score.json").exists()
+    assert "entropy" in Run(run).scan("values").collect()["measure"].unique()
+    for folder in (run, fresh):  # other settings: bounds, and no `entropy`
+        assert epiverb("score", folder, *SHORT, "--top-k", 5, "-q").code == 0
+    for name in ("values", "points"):
+        tables = [Run(folder).scan(name).sort(pl.all()).collect() for folder in (run, fresh)]
+        assert tables[0].equals(tables[1])
+    assert not (run / ".score").exists()
+
+
+def test_pressure_of_every_token_goes_to_points_when_asked(epiverb, run, model):
+    flags = ("-m", model, "--pressure", "--contexts", "answer", "--draws", 50, "-q")
+    before = Run(run).scan("points").sort(pl.all()).collect()
+    assert epiverb("score", run, *flags).code == 0
+    assert Run(run).scan("points").sort(pl.all()).collect().equals(before)
+    assert epiverb("score", run, *flags, "--points").code == 0
+    values = Run(run).scan("values").collect()
+    for figure in ("kl", "reverse-kl", "jsd", "log-ratio"):
+        name = f"pressure/answer/{figure}"
+        series = _series(run, name)
+        means = dict(values.filter(pl.col("measure") == name).select("trace_id", "value").iter_rows())
+        assert series.keys() == means.keys()
+        assert len(series) == 36
+        for key, of_tokens in series.items():
+            assert np.mean(of_tokens) == pytest.approx(means[key], abs=1e-6)
+    assert epiverb("score", run, *flags).code == 0
+    assert Run(run).scan("points").sort(pl.all()).collect().equals(before)
+    assert "--points is about --pressure" in epiverb("score", run, "-m", model, "--points").message
 
 
 def test_text_without_ids_is_encoded_and_said_to_be(epiverb, run, model):

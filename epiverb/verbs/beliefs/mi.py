@@ -40,10 +40,9 @@ def mi(job: Job) -> dict[str, Any]:
     Raises:
         ConfigError: no model, or one whose hidden states cannot be had.
     """
-    if job.scorer is None or job.source is None:
-        raise ConfigError("--mi is computed from a model's hidden states. Pass --model DIR|NAME.")
-    if not isinstance(job.scorer.parts, Split):
-        raise ConfigError(f"--mi: the model's hidden states cannot be had ({job.scorer.parts.how}).")
+    assert job.source is not None
+    if not isinstance(job.here.parts, Split):
+        raise ConfigError(f"--mi: the model's hidden states cannot be had ({job.here.parts.how}).")
     parts = Parts(job.run.path, STAGE, job.identity(STAGE, limit=job.config.limit))
     done = {key for (key,) in parts.done("trace_id")}
     traces = job.source.traces()
@@ -71,9 +70,8 @@ def _frames(job: Job, todo: pl.DataFrame) -> Iterator[pl.DataFrame]:
 
 
 def _frame(job: Job, one: Aligned, gold: np.ndarray, hits: Hits | None) -> pl.DataFrame:
-    assert job.scorer is not None
     ids = one.ids[:MOST_TOKENS]
-    if fault := job.scorer.fault(one.prompt, ids):
+    if fault := job.here.fault(one.prompt, ids):
         return _fault(one.key, fault)
     told = trajectory(_hidden(job, (*one.prompt, *ids))[len(one.prompt) :], gold)
     marker = np.zeros(len(ids), bool)
@@ -96,8 +94,7 @@ def _hidden(job: Job, ids: tuple[int, ...]) -> np.ndarray:
     """Hidden states behind the last norm (tokens x hidden), float64."""
     import torch
 
-    assert job.scorer is not None
-    split = job.scorer.parts
+    split = job.here.parts
     assert isinstance(split, Split)
     with torch.inference_mode():
         return split.hidden(torch.tensor([ids], device=split.model.device))[0].double().cpu().numpy()
@@ -129,9 +126,8 @@ def _finish(job: Job, parts: Parts, traces: pl.DataFrame) -> dict[str, Any]:
         for (condition,), own in (wide.group_by("condition", maintain_order=True) if wide is not None else ())
         for name, figure in mean_table(own, NAMES, seed=job.config.seed, n_draws=job.config.draws).items()
     ]
-    assert job.scorer is not None
     document = {
-        "model": job.scorer.used, "n_traces": len(traces), "n_scored": len(traces) - len(faults),
+        "model": job.here.used, "n_traces": len(traces), "n_scored": len(traces) - len(faults),
         "unknown": reasons(faults), "sigma": SIGMA, "peaks": PEAKS, "most_tokens": MOST_TOKENS, "measures": means,
         "tables": {"measures": ["mi", *NAMES]},
     }  # fmt: skip

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from epiverb.errors import ConfigError
 from epiverb.measures.base import Hits
 from epiverb.measures.boundaries import Boundaries, boundaries
 from epiverb.models.beliefs import why_not
@@ -63,8 +62,7 @@ class Work:
 def beliefs(job: Job, answers: Answers) -> dict[str, Any]:
     """Ask what is not asked yet, put tables, values and points into the run, and give the document."""
     config = job.config
-    if job.scorer is None or job.source is None:
-        raise ConfigError("--beliefs are asked of a model. Pass --model DIR|NAME.")
+    assert job.source is not None
     asking = config.asking
     chosen = stem(asking.stem)
     settings = {**asdict(asking), "limit": config.limit, "seed": config.seed}
@@ -73,12 +71,12 @@ def beliefs(job: Job, answers: Answers) -> dict[str, Any]:
     traces = job.source.traces()
     traces = traces.head(config.limit) if config.limit else traces
     keeper = Keeper(parts, STAGE, len(traces), job.progress, done=len(done))
-    asked = Asked(job.scorer.parts, job.source.tokenizer, chosen, job.scorer.window)
+    asked = Asked(job.here.parts, job.source.tokenizer, chosen, job.here.window)
     work = _work(job, answers, traces, asked)
     todo = traces.filter(~pl.col("trace_id").is_in(list(done)))
     keeper.take(_frame(job, one, work) for one in job.source.read(todo))
     document = {
-        "model": job.scorer.used,
+        "model": job.here.used,
         "how": _how(job),
         "unit": asking.at,
         "stem": {"name": asking.stem, "text": chosen.text, "end": chosen.end, "source": chosen.source},
@@ -102,10 +100,9 @@ def _work(job: Job, answers: Answers, traces: pl.DataFrame, asked: Asked) -> Wor
 
 
 def _how(job: Job) -> str:
-    assert job.scorer is not None
     if job.config.asking.rollouts:
         return f"{job.config.asking.rollouts} answers sampled behind every place"
-    reason = why_not(job.scorer.parts)
+    reason = why_not(job.here.parts)
     return f"one pass a place and candidate: {reason}" if reason else "all places of a trace in one pass"
 
 
@@ -163,11 +160,10 @@ def _told(job: Job, one: Aligned, work: Work) -> Told | str:
     if not job.config.asking.rollouts:
         return work.asked.scored(one, at, closing, found)
     assert job.source is not None
-    assert job.scorer is not None
     cut = [row["response"][:end] for end in at.end_N.tolist()]
     prompt = job.source.tokenizer.decode(list(one.prompt), skip_special_tokens=False)
     drawn = sampled(
-        job.scorer.engine, prompt, cut, closing, work.asked.stem, found, one.key,
+        job.here.engine, prompt, cut, closing, work.asked.stem, found, one.key,
         rollouts=job.config.asking.rollouts, seed=job.config.seed,
     )  # fmt: skip
     return drawn if isinstance(drawn, str) else _counted(drawn, cuts(one, at))

@@ -9,7 +9,7 @@ import polars as pl
 
 from epiverb.run import Run
 from epiverb.verbs.sampling.store import write
-from epiverb.verbs.scoring.store import documents, install, remember
+from epiverb.verbs.scoring.store import claimed, install, remember
 
 
 def put(run: Run, stage: str, folder: Path, tables: dict[str, pl.DataFrame], document: dict[str, Any]) -> None:
@@ -19,8 +19,7 @@ def put(run: Run, stage: str, folder: Path, tables: dict[str, pl.DataFrame], doc
         folder: of the stage, for files under way.
         document: names its measures under `tables`.
     """
-    before = documents(run.path).get(stage, {}).get("tables", {}).get("measures", [])
-    own = [*document["tables"]["measures"], *before]
+    own = claimed(run.path, stage, document["tables"]["measures"])
     for name, rows in tables.items():
         path = folder / name / "rows.parquet"
         write(path, rows)

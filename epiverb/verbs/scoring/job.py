@@ -11,11 +11,14 @@ import numpy as np
 import polars as pl
 
 from epiverb.measures.base import Hits
+from epiverb.schema import SEGMENTS
 from epiverb.stats.resample import Resampler
+from epiverb.text.cues import KINDS
 from epiverb.verbs.summary import problem_codes
 
 if TYPE_CHECKING:
     from epiverb.configs.score import ScoreConfig
+    from epiverb.models.prompt_logprobs import PromptScorer
     from epiverb.models.scorer import Scorer
     from epiverb.run import Run
     from epiverb.text.lexicon import Lexicon
@@ -36,20 +39,36 @@ class Job:
     config: ScoreConfig
     run: Run
     lex: Lexicon
-    scorer: Scorer | None
+    scorer: Scorer | PromptScorer | None
     source: Source | None
     progress: Progress | None
+
+    @property
+    def exact(self) -> bool:
+        """Whether whole distributions are known, and not only their most likely tokens."""
+        return self.scorer is not None and self.scorer.exact
+
+    @property
+    def here(self) -> Scorer:
+        """The model in this process: what beliefs and mutual information need, and `verbs.score` has seen to."""
+        from epiverb.models.scorer import Scorer
+
+        assert isinstance(self.scorer, Scorer)
+        return self.scorer
 
     def identity(self, stage: str, **more: Any) -> dict[str, Any]:
         """What makes the parts of a stage these and no others."""
         traces = self.run.scan("traces").select(pl.len(), pl.col("trace_id").hash(0).sum()).collect().row(0)
         used = self.scorer.used if self.scorer else {}
-        model = {key: used.get(key) for key in ("model", "revision", "dtype", "template_sha256", "projection")}
+        model = {
+            key: used.get(key) for key in ("engine", "model", "revision", "dtype", "template_sha256", "projection")
+        }
         return {"stage": stage, "traces": traces, "lexicon": self.lex.sha256, "model": model, **more}
 
     def hits(self) -> dict[str, Hits]:
         """Trace -> its hits of the lexicon, in order of their start; traces without hits are absent."""
         rows = self.run.scan("hits").filter(pl.col("lexicon") == self.lex.name).sort("trace_id", "start").collect()
+        rows = rows.cast({"category": pl.Enum(KINDS), "segment": pl.Enum(SEGMENTS)})  # `Hits` tells them by number
         found = {}
         for (key,), own in rows.group_by("trace_id", maintain_order=True):
             found[str(key)] = Hits.of(own.with_columns(pl.lit(0).alias("trace_id")))

@@ -7,6 +7,7 @@ docs/design/pressure.md for what the figures mean and where the mass difference 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from epiverb.verbs.scoring.classes import Classes
 from epiverb.verbs.scoring.job import Job, Keeper, reasons, sets_of
 from epiverb.verbs.scoring.ranking import by_class, by_token, by_word, ranking, sentence
 from epiverb.verbs.scoring.source import Aligned
-from epiverb.verbs.scoring.store import Parts, documents, install, remember
+from epiverb.verbs.scoring.store import Parts, claimed, documents, install, remember
 from epiverb.verbs.scoring.teachers import Teachers, named, students
 
 STAGE = "pressure"
@@ -119,7 +120,7 @@ def _finish(
     if sums.is_empty():
         why = next(iter(reasons([*faults["fault"], *teachers.skipped])), "no trace has a token")
         raise DataError(f"{job.run.path}: no trace could be compared with any teacher ({why}).")
-    own = _install(job, parts, sums)
+    tables = _install(job, parts, sums)
     unknown = reasons(f"{context}: {why}" for context, why in faults.iter_rows()) | dict(teachers.skipped)
     shown = [name for name in teachers.contexts if name in set(sums["context"])]
     blocks = []
@@ -144,7 +145,7 @@ def _finish(
         "contexts": blocks,
         "ranking": ranked,
         "sentence": sentence(ranked),
-        "tables": {"measures": own},
+        "tables": tables,
     }
     remember(job.run.path, STAGE, document)
     return document
@@ -192,8 +193,8 @@ def _totals(table: np.ndarray) -> dict[str, float]:
     return dict(zip(FIGURES, table.sum(axis=0).tolist(), strict=True))
 
 
-def _install(job: Job, parts: Parts, sums: pl.DataFrame) -> list[str]:
-    """Means of each trace into `values`; the names of the measures."""
+def _install(job: Job, parts: Parts, sums: pl.DataFrame) -> dict[str, Any]:
+    """Means of each trace into `values`, and with --points every token's into `points`; what the tables got."""
     whole = sums.filter((pl.col("class") == "all") & (pl.col("n") > 0))
     shift = (pl.col(f"teacher_mass/{job.lex.name}") - pl.col(f"student_mass/{job.lex.name}")) / pl.col("n")
     columns = {name.replace("_", "-"): pl.col(name) / pl.col("n") for name in FIGURES} | {"mass-shift": shift}
@@ -210,6 +211,30 @@ def _install(job: Job, parts: Parts, sums: pl.DataFrame) -> list[str]:
     path = parts.folder / "values" / "00000.parquet"
     write(path, conform(table, "values"))
     own = sorted(table["measure"].unique())
+    names = claimed(job.run.path, STAGE, own)
     before = documents(job.run.path).get(STAGE, {}).get("tables", {})
-    install(job.run, STAGE, "values", [path], [*own, *before.get("measures", [])])
-    return own
+    points = _points(parts) if job.config.written.points else []
+    if points or before.get("points"):  # else the large table is left alone
+        install(job.run, STAGE, "points", points, names)
+    install(job.run, STAGE, "values", [path], names)
+    return {"measures": own, "points": bool(points)}
+
+
+def _points(parts: Parts) -> list[Path]:
+    """Files with the figures of every token, a measure a context."""
+    files = []
+    for number, file in enumerate(parts.files):
+        rows = pl.scan_parquet(file, glob=False).filter(pl.col("fault").is_null())
+        frames = [
+            rows.select(
+                "trace_id",
+                pl.format(f"pressure/{{}}/{name.replace('_', '-')}", "context").alias("measure"),
+                pl.lit("token").alias("axis"),
+                pl.col("position").cast(pl.Float64).alias("x"),
+                pl.col(name).cast(pl.Float64).fill_nan(None).alias("value"),
+            )
+            for name in FIGURES
+        ]
+        files.append(parts.folder / "points" / f"{number:05}.parquet")
+        write(files[-1], conform(pl.concat(frames).collect(), "points"))
+    return files

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from epiverb.errors import DataError
+from epiverb.models.prompt_logprobs import PromptScorer
 from epiverb.models.scorer import Pair, Scored, Scorer
 from epiverb.run import conform
 from epiverb.stats.combine import combined
@@ -17,7 +18,7 @@ from epiverb.stats.richness import richness as richness_of
 from epiverb.verbs.sampling.store import write
 from epiverb.verbs.scoring.job import Job, Keeper, reasons
 from epiverb.verbs.scoring.source import Aligned, Source
-from epiverb.verbs.scoring.store import Parts, documents, install, remember
+from epiverb.verbs.scoring.store import Parts, claimed, install, remember
 from epiverb.verbs.scoring.teachers import students
 
 STAGE = "richness"
@@ -91,7 +92,11 @@ class Prompts:
 
 
 def _read(
-    scorer: Scorer, source: Source, traces: pl.DataFrame, prompts: Prompts, done: set[tuple[Any, ...]]
+    scorer: Scorer | PromptScorer,
+    source: Source,
+    traces: pl.DataFrame,
+    prompts: Prompts,
+    done: set[tuple[Any, ...]],
 ) -> Iterator[pl.DataFrame]:
     """A row for each trace and arm."""
     faulty: list[pl.DataFrame] = []
@@ -142,8 +147,7 @@ def _finish(job: Job, parts: Parts, traces: pl.DataFrame, prompts: Prompts) -> d
     path = parts.folder / "values" / "00000.parquet"
     write(path, conform(table, "values"))
     own = sorted(table["measure"].unique())
-    before = documents(job.run.path).get(STAGE, {}).get("tables", {})
-    install(job.run, STAGE, "values", [path], [*own, *before.get("measures", [])])
+    install(job.run, STAGE, "values", [path], claimed(job.run.path, STAGE, own))
     ladder = [_arm(job, traces, rows, prompts, arm) for arm in prompts.arms]
     ladder.sort(key=lambda row: (row["guided"]["per_trace"]["value"] is None, row["guided"]["per_trace"]["value"]))
     document = {

@@ -3,7 +3,8 @@
 While a command works it writes `RUN/.score/STAGE/00000.parquet`, each whole or not there. When it is done the rows of
 `values` and `points` go into the run. A table that is a folder gets one more file, `part-score-STAGE.parquet`; one that is a
 file is written anew beside itself and renamed. Traces and hits are never touched. Last of all `score.json` says what was
-added: a command that is killed before leaves a run that reads as before, and the same command goes on.
+added: a command that is killed before the tables leaves a run that reads as before; one killed between them and the document
+is told of nowhere, and the next command of the stage, the same or another, replaces its rows.
 """
 
 from __future__ import annotations
@@ -58,15 +59,34 @@ class Parts:
     def drop(self) -> None:
         """Remove them: they are in the run now."""
         shutil.rmtree(self.folder, ignore_errors=True)
+        _note(self.folder.parent.parent, self.folder.name).unlink(missing_ok=True)
         if self.folder.parent.is_dir() and not any(self.folder.parent.iterdir()):
             self.folder.parent.rmdir()
+
+
+def claimed(run: Path, stage: str, now: Sequence[str]) -> list[str]:
+    """The measures whose rows are this stage's to replace: those of `now`, of `score.json`, and of a command that was killed.
+
+    They are noted before any row goes in: a command that is killed between the tables and `score.json` may be followed by
+    one with other settings, and its rows must not stay for ever.
+    """
+    note = _note(run, stage)
+    told = documents(run).get(stage, {}).get("tables", {}).get("measures", [])
+    left = json.loads(note.read_text("utf-8")) if note.is_file() else []
+    names = sorted({*now, *told, *left})
+    write_text(note, json.dumps(names))
+    return names
+
+
+def _note(run: Path, stage: str) -> Path:
+    return run / WORK / f"{stage}.measures.json"
 
 
 def install(run: Run, stage: str, table: str, rows: Sequence[Path], own: Sequence[str]) -> None:
     """Put the rows of some Parquet files into a table of the run, in place of what the stage put there earlier.
 
     Args:
-        own: the stage's measures, now and earlier.
+        own: the stage's measures, now and earlier: see `claimed`.
     """
     path = run.path / f"{table}.parquet"
     fresh = [pl.scan_parquet(file, glob=False) for file in rows]

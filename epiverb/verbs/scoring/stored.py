@@ -72,7 +72,7 @@ def _of_run(job: Job, traces: pl.DataFrame, vocabulary: int | None) -> Iterator[
                 yield fault(key, "no log-probabilities are stored", ())
                 continue
             columns = own.select("token_id", pl.col("start", "end").fill_null(-1), "logprob").to_dict()
-            yield _frame(key, columns, _table(own, top_of.get(key)), vocabulary)
+            yield bounded(key, columns, _table(own, top_of.get(key)), vocabulary)
 
 
 def _table(own: pl.DataFrame, top: pl.DataFrame | None) -> np.ndarray:
@@ -109,10 +109,11 @@ def _of_file(key: str, text: str, tokens: list[files.Token], top_k: int, vocabul
         "end": [-1 if b is None else b for _, b in spans],
         "logprob": [token.logprob for token in tokens],
     }
-    return _frame(key, columns, np.array([token.top[:k] for token in tokens]).reshape(len(tokens), k), vocabulary)
+    return bounded(key, columns, np.array([token.top[:k] for token in tokens]).reshape(len(tokens), k), vocabulary)
 
 
-def _frame(key: str, columns: dict[str, Any], top: np.ndarray, vocabulary: int | None) -> pl.DataFrame:
+def bounded(key: str, columns: dict[str, Any], top: np.ndarray, vocabulary: int | None) -> pl.DataFrame:
+    """A trace's rows with bounds on entropy, from the log-probabilities of its most likely tokens, position by rank."""
     n = len(top)
     low, high, confidence = (np.full(n, np.nan) for _ in range(3))
     whole = np.isfinite(top).all(axis=1)

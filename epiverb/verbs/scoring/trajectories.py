@@ -16,9 +16,10 @@ from epiverb.run import conform
 from epiverb.verbs.sampling.store import write
 from epiverb.verbs.scoring.events import study
 from epiverb.verbs.scoring.job import Job, Keeper, reasons, sets_of
+from epiverb.verbs.scoring.shown import shown
 from epiverb.verbs.scoring.source import COLUMNS, Aligned
-from epiverb.verbs.scoring.store import Parts, documents, install, remember
-from epiverb.verbs.scoring.stored import fault, schema_of, stored
+from epiverb.verbs.scoring.store import Parts, claimed, install, remember
+from epiverb.verbs.scoring.stored import bounded, fault, schema_of, stored
 
 STAGE = "tokens"
 
@@ -26,7 +27,7 @@ STAGE = "tokens"
 def trajectories(job: Job) -> dict[str, Any]:
     """Score what is not scored yet, put values and points into the run, and give the document."""
     traces = _traces(job)
-    sets = sets_of(job.lex, job.source.tokenizer) if job.source else {}
+    sets = sets_of(job.lex, job.source.tokenizer) if job.source and job.exact else {}
     identity = job.identity(STAGE, sets=sets, top_k=job.config.top_k, limit=job.config.limit)
     parts = Parts(job.run.path, STAGE, identity)
     done = {key for (key,) in parts.done("trace_id")}
@@ -62,7 +63,7 @@ def _computed(job: Job, traces: pl.DataFrame, sets: dict[str, list[int]]) -> Ite
     for scored in job.scorer.score(items(), sets=sets, k=job.config.top_k):
         yield from _taken(faulty)
         one = waiting.pop(scored.key)
-        yield fault(one.key, scored.fault, sets) if scored.fault else _frame(one, scored, sets)
+        yield fault(one.key, scored.fault, sets) if scored.fault else _frame(job, one, scored, sets)
     yield from _taken(faulty)
 
 
@@ -71,8 +72,12 @@ def _taken(frames: list[pl.DataFrame]) -> Iterator[pl.DataFrame]:
         yield frames.pop(0)
 
 
-def _frame(one: Aligned, scored: Scored, sets: Iterable[str]) -> pl.DataFrame:
+def _frame(job: Job, one: Aligned, scored: Scored, sets: Iterable[str]) -> pl.DataFrame:
     n = len(one.ids)
+    if not job.exact:
+        assert job.scorer is not None
+        columns = {"token_id": one.ids, "start": one.start, "end": one.end, "logprob": scored["logprob"]}
+        return bounded(one.key, columns, scored["top_logprobs"].astype(np.float64), job.scorer.vocabulary)
     top = scored["top_logprobs"]
     columns = {
         "trace_id": [one.key] * n,
@@ -92,7 +97,7 @@ def _frame(one: Aligned, scored: Scored, sets: Iterable[str]) -> pl.DataFrame:
 
 
 def _finish(job: Job, parts: Parts, traces: pl.DataFrame, sets: dict[str, list[int]]) -> dict[str, Any]:
-    exact = job.scorer is not None
+    exact = job.exact
     rows = parts.scan()
     faults = rows.filter(pl.col("fault").is_not_null()).select("fault").collect()["fault"]
     values: list[pl.DataFrame] = []
@@ -106,10 +111,14 @@ def _finish(job: Job, parts: Parts, traces: pl.DataFrame, sets: dict[str, list[i
     table = pl.concat([*values, found])
     files["values"].append(_written(parts, "values", 0, table))
     own = sorted({*table["measure"].unique(), *_names(files["points"])})
-    before = documents(job.run.path).get(STAGE, {}).get("tables", {})
+    names = claimed(job.run.path, STAGE, own)
     for name in ("values", "points"):
-        install(job.run, STAGE, name, files[name], [*own, *before.get("measures", [])])
-    document = _document(job, traces, table, faults, rows, exact, sets) | events | {"tables": {"measures": own}}
+        install(job.run, STAGE, name, files[name], names)
+    document = (
+        _document(job, traces, table, faults, rows, exact, sets)
+        | events
+        | {"shown": shown(job, parts, exact), "tables": {"measures": own}}
+    )
     remember(job.run.path, STAGE, document)
     return document
 
@@ -170,12 +179,12 @@ def _document(
     sets: dict[str, list[int]],
 ) -> dict[str, Any]:  # fmt: skip
     counted = rows.filter(pl.col("fault").is_null()).select(
-        pl.len(), pl.col("low").is_nan().sum() if exact else pl.lit(0)
+        pl.len(), pl.col("low").is_nan().sum() if job.scorer else pl.lit(0)
     )
     n_tokens, n_unknown = counted.collect().row(0)
     return {
         "model": job.scorer.used if job.scorer else None,
-        "entropy": "exact" if exact else "bounds from stored top-k log-probabilities",
+        "entropy": "exact" if exact else f"bounds from {'prompt' if job.scorer else 'stored'} top-k log-probabilities",
         "n_traces": len(traces),
         "n_scored": len(traces) - len(faults),
         "unknown": reasons(faults),
