@@ -29,6 +29,8 @@ COLUMNS = (
     "sample",
     "prompt",
     "response",
+    "thinking_start",
+    "thinking_end",
     "correct",
     "status",
 )

@@ -75,6 +75,8 @@ class Teachers:
             "context",
             "sample",
             "response",
+            "thinking_start",
+            "thinking_end",
             "correct",
             "grade_reason",
         )
