@@ -45,12 +45,18 @@ def setting(
 @cache
 def field_docs(cls: Any) -> dict[str, str]:
     """Field name -> the string that stands under the field in the source of `cls`."""
-    body = ast.parse(inspect.cleandoc(inspect.getsource(cls))).body[0].body  # type: ignore[attr-defined]
-    docs = {}
+    body, docs = _classes(inspect.getfile(cls))[cls.__name__].body, {}
     for above, below in pairwise(body):
         if isinstance(above, ast.AnnAssign) and isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant):
             docs[ast.unparse(above.target)] = inspect.cleandoc(str(below.value.value)).replace("\n", " ")
     return docs
+
+
+@cache
+def _classes(file: str) -> dict[str, ast.ClassDef]:
+    """The classes of a file by name. `inspect.getsource` would read the file's tokens anew for each of them, and slowly."""
+    nodes = ast.walk(ast.parse(Path(file).read_text("utf-8")))
+    return {node.name: node for node in nodes if isinstance(node, ast.ClassDef)}
 
 
 @cache

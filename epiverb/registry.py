@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import Any
 
 from epiverb.errors import ConfigError, nearest
@@ -36,6 +35,8 @@ class Registry:
 
     def _all(self) -> dict[str, str]:
         if not self._scanned:
+            from importlib.metadata import entry_points  # costs more than all else here
+
             for point in entry_points(group=f"epiverb.{self.kind.replace(' ', '_')}s"):
                 self.add(point.name, point.value)
             self._scanned = True
