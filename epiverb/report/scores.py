@@ -11,6 +11,7 @@ import polars as pl
 
 from epiverb.plots import scores as plots
 from epiverb.plots.style import axes, svg
+from epiverb.report import beliefs
 from epiverb.report.html import figure, interval, number, prose, spread, table, text
 
 Figure = dict[str, Any]
@@ -27,7 +28,11 @@ def section(run: Path) -> str:
         for stage, draw in (("tokens", _tokens), ("richness", _richness), ("pressure", _pressure))
         if stage in document
     ]
-    return f"<h2>What the model computes</h2>{''.join(parts)}" if parts else ""
+    if "beliefs" in document:
+        parts.append(_beliefs(run, document["beliefs"]))
+    if "signals" in document:
+        parts.append(beliefs.judged(document["signals"]))
+    return f"<h2>What the model computes</h2>{''.join(parts)}" if any(parts) else ""
 
 
 def _tokens(block: Figure) -> str:
@@ -131,6 +136,12 @@ def _pressure(block: Figure) -> str:
     head = ("context", "change asked for", "student, per 1,000 tokens", "teacher, per 1,000 tokens")
     body = table("Contexts by the change in marker probability that they ask for", head, rows)
     return _prelude("Suppression pressure", block["sentence"], block) + _figures(drawn) + body
+
+
+def _beliefs(run: Path, block: Figure) -> str:
+    asked = f"{block['n_scored']:,} of {block['n_traces']:,} traces, {block['n_places']:,} places; {block['how']}."
+    drawn = _figures([*beliefs.bands(run), *beliefs.gained(block)])
+    return _prelude("Beliefs", asked, block) + drawn + beliefs.told(block)
 
 
 def _whiskers(title: str, note: str, draw: Callable[..., Any], block: Figure, rows: int) -> str:

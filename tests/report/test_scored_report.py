@@ -22,7 +22,7 @@ def scored(epiverb, armed, model):
     from epiverb.report import write
 
     write(armed, armed / "report.html")
-    flags = ("--richness", "--pressure", "--contexts", "answer,unrelated")
+    flags = ("--richness", "--pressure", "--contexts", "answer,unrelated", "--beliefs", "--places", 4, "--signals")
     assert epiverb("score", armed, "-m", model, *flags, *SHORT).code == 0
     return armed
 
@@ -34,10 +34,19 @@ def test_the_section_says_what_the_document_says(scored, page):
     assert page.seen["requests"] == [(scored / "report.html").as_uri()]
     document = json.loads((scored / "score.json").read_text())
     titles = page.locator("figcaption").all_inner_texts()
-    for word in ("along", "around", "ladder of contexts", "Expected suppression", "Pressure by category, shown answer"):
+    for word in (
+        "along",
+        "around",
+        "ladder of contexts",
+        "Expected suppression",
+        "Pressure by category, shown answer",
+        "Beliefs along",
+    ):
         assert any(word in title for title in titles), (word, titles)
     body = page.locator("body").inner_text()
     assert document["pressure"]["sentence"].split(" (")[0].replace(" %", "\u00a0%") in body
+    signal = document["signals"]["arms"][0]["rows"][0]
+    assert signal["name"] in page.locator("table", has=page.locator("caption", has_text="AUROC")).first.inner_text()
     rung = document["richness"]["rows"][0]["guided"]["per_token"]
     ladder = page.locator("table", has=page.locator("caption", has_text="The ladder")).inner_text()
     assert interval(rung) in ladder

@@ -22,8 +22,8 @@ ROW = {"trace_id": pl.String, "measure": pl.String, "version": pl.Int64, "value"
 POINT = {"trace_id": pl.String, "measure": pl.String, "axis": pl.String, "x": pl.Float64, "value": pl.Float64}
 
 
-def finish(job: Job, parts: Parts, traces: pl.DataFrame) -> dict[str, Any]:
-    """Put `beliefs`, `values` and `points` into the run; the document's figures."""
+def finish(job: Job, parts: Parts, traces: pl.DataFrame, asked: dict[str, Any]) -> dict[str, Any]:
+    """Put `beliefs`, `values` and `points` into the run, and the document: how it was `asked`, and the figures."""
     rows = parts.scan().collect()
     rows = traces.select("trace_id").join(rows, on="trace_id", how="inner", maintain_order="left")
     faults = rows.filter(pl.col("fault").is_not_null())["fault"]
@@ -37,7 +37,7 @@ def finish(job: Job, parts: Parts, traces: pl.DataFrame) -> dict[str, Any]:
         sentences.append(_sentences(key, told))
     table, drawn = pl.DataFrame(values, schema=ROW, orient="row"), pl.concat(points)
     measures = [m.name for m in (*VALUES, *POINTS)]
-    document = {
+    document = asked | {
         "n_traces": len(traces),
         "n_scored": len(traces) - len(faults),
         "unknown": reasons(faults),

@@ -82,7 +82,7 @@ def beliefs(job: Job, answers: Answers) -> dict[str, Any]:
         "stem": {"name": asking.stem, "text": chosen.text, "end": chosen.end, "source": chosen.source},
         "ids": job.source.described(traces),
     }
-    document |= finish(job, parts, traces)
+    document = finish(job, parts, traces, document)
     parts.drop()
     return document
 
