@@ -37,15 +37,19 @@ def finish(job: Job, parts: Parts, traces: pl.DataFrame, asked: dict[str, Any]) 
         sentences.append(_sentences(key, told))
     table, drawn = pl.DataFrame(values, schema=ROW, orient="row"), pl.concat(points)
     measures = [m.name for m in (*VALUES, *POINTS)]
-    document = asked | {
-        "n_traces": len(traces),
-        "n_scored": len(traces) - len(faults),
-        "unknown": reasons(faults),
-        "n_places": kept.select(pl.struct("trace_id", "x").n_unique()).item() if len(kept) else 0,
-        "n_beyond_the_model": _per_trace(kept, "beyond"),
-        "n_answers_left_out": _per_trace(kept, "left_out"),
-        "tables": {"measures": measures},
-    } | _figures(job, traces, table, sentences)
+    document = (
+        asked
+        | {
+            "n_traces": len(traces),
+            "n_scored": len(traces) - len(faults),
+            "unknown": reasons(faults),
+            "n_places": kept.select(pl.struct("trace_id", "x").n_unique()).item() if len(kept) else 0,
+            "n_beyond_the_model": _per_trace(kept, "beyond"),
+            "n_answers_left_out": _per_trace(kept, "left_out"),
+            "tables": {"measures": measures},
+        }
+        | _figures(job, traces, table, sentences)
+    )
     write(job.run.path / "beliefs.parquet", conform(kept, "beliefs"))
     put(
         job.run, STAGE, parts.folder, {"values": conform(table, "values"), "points": conform(drawn, "points")}, document
