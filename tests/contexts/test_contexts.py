@@ -223,7 +223,7 @@ def test_thinking_of_other_families(text, rest):
 
 def test_many_tags_take_no_time():
     for text in ("<think>" * 200_000, "</think>" * 200_000, "<think></think>" * 100_000):
-        without_thinking(text)
+        assert len(without_thinking(text)) <= len(text)  # and it comes back at all: no tag is looked at twice
 
 
 def test_beginnings_are_whole_units():

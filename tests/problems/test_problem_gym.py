@@ -74,4 +74,4 @@ def test_bad_options(spec, message):
 def test_entries_can_be_written_down():
     for family in ("countdown", "family_relationships", "maze"):
         for problem in load(f"reasoning-gym:{family}?size=3"):
-            json.dumps(problem.extra)
+            assert json.loads(json.dumps(problem.extra)).keys() == problem.extra.keys()
