@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from epiverb.config import choices, field_docs, is_bool, is_dict, is_list, leaves, load, plain, to_yaml
 from epiverb.errors import ConfigError, Stopped, nearest
@@ -142,8 +143,26 @@ COMMON = {
     "dry_run": ("bool", typer.Option("--dry-run", help="Say what would be done, and why, and do nothing.")),
 }
 
+
+
+class _Group(TyperGroup):
+    """The commands, each built when it is called: to make the flags of all of them takes longer than to print the help."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in COMMANDS:
+            return None
+        alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+        alone.command(cmd_name, short_help=_SHORT[cmd_name])(_callback(COMMANDS[cmd_name]))
+        return typer.main.get_command(alone)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, _SHORT[name]) for name in COMMANDS])
+
+
 app = typer.Typer(
     name="epiverb",
+    cls=_Group,
     help="Measure what language models say about their own uncertainty while they reason.",
     epilog="Start with: epiverb analyze traces.jsonl",
     no_args_is_help=True,
@@ -275,5 +294,5 @@ def print_config(result: dict[str, str]) -> None:
     sys.stdout.write(result["yaml"])
 
 
-for _name, _command in COMMANDS.items():
-    app.command(_name, short_help=_SHORT[_name])(_callback(_command))
+for _name in COMMANDS:
+    app.command(_name)(lambda: None)  # a place for the name; see `_Group`
