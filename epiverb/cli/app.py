@@ -6,6 +6,7 @@ import dataclasses
 import gc
 import inspect
 import json
+import os
 import sys
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -32,6 +33,8 @@ class Command:
     """Called with what the verb returned; gives lines for stderr."""
     progress: str = "epiverb.cli.terminal:progress"
     """Context manager that gives the callback for a verb that takes `progress`."""
+    small_matrices: bool = False
+    """numpy multiplies on one thread: to wake others for its few small matrices costs more than all they do."""
 
 
 COMMANDS: dict[str, Command] = {
@@ -41,6 +44,7 @@ COMMANDS: dict[str, Command] = {
         "epiverb.cli.summary:print_run",
         "epiverb.verbs.analyze:document",
         "epiverb.cli.summary:run_notes",
+        small_matrices=True,
     ),
     "sample": Command(
         "epiverb.configs.sample:SampleConfig",
@@ -237,6 +241,8 @@ def _callback(command: Command) -> Callable[..., None]:
 
 def execute(command: Command, config: Any, *, json: bool, quiet: bool, dry_run: bool) -> None:
     """Run the verb of `command` and print what it returned."""
+    if command.small_matrices:
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read when numpy is imported
     verb = resolve(command.verb)
     gc.freeze()
     gc.enable()
