@@ -181,5 +181,8 @@ def _begin(text: bytes, known: int) -> int:
 
 def _within(text: bytes, place: int, loop: bytes) -> bool:
     """Whether most of what stands from a place on is a part of the loop."""
-    chunks = (text[i : i + CHUNK] for i in range(place, place + PROBE * CHUNK, CHUNK))
-    return sum(chunk in loop for chunk in chunks) > PROBE // 2
+    chances, needed = PROBE, PROBE // 2 + 1
+    while 0 < needed <= chances:
+        needed -= text[place : place + CHUNK] in loop
+        chances, place = chances - 1, place + CHUNK
+    return needed == 0

@@ -56,6 +56,6 @@ def status(frame: pl.DataFrame) -> pl.Series:
     )
     cut = pl.col("open") | (reason == "length").fill_null(False)
     whole = (reason == "stop").fill_null(False) | (pl.col("loop_start").is_null() & ends)
-    named = pl.when("missing").then(pl.lit("missing")).when(text.str.strip_chars() == "").then(pl.lit("empty"))
+    named = pl.when("missing").then(pl.lit("missing")).when(~text.str.contains(r"\S")).then(pl.lit("empty"))
     ended = pl.when(~cut & whole).then(pl.lit("complete")).otherwise(pl.lit("truncated"))
     return frame.select(named.otherwise(ended).alias("status")).to_series()

@@ -41,29 +41,24 @@ def _wide_spaces(flat: Flat) -> Ints:
 
 def _ended_before(data: npt.NDArray[np.uint8], starts: Ints) -> Ints:
     """For each row boundary, how many words end before it; a row's own end ends its last word."""
-    ends = np.zeros(len(starts), np.int64)
-    done = 0
+    bits = np.zeros(len(data) // 64 * 8 + 8, np.uint8)  # one a byte: whether a word ends there
     for low in range(0, len(data), BLOCK):
-        high = min(low + BLOCK, len(data))
-        space = _spaces(data[low : high + 1])  # one byte more: a word ends where the next byte is a space
-        word_end = space[1:] > space[:-1]
-        first, last = np.searchsorted(starts, (low, high))
-        place = low
-        for index in range(first, last):  # the boundaries in this block
-            done += int(np.count_nonzero(word_end[place - low : starts[index] - low]))
-            place = int(starts[index])
-            ends[index] = done
-        done += int(np.count_nonzero(word_end[place - low :]))
-    ends[np.searchsorted(starts, len(data)) :] = done
-    return ends + _cut_words(data, starts)
+        space = _spaces(data[low : low + BLOCK + 1])  # one byte more: a word ends where the next byte is a space
+        word_end = np.packbits(space[1:] > space[:-1], bitorder="little")
+        bits[low // 8 : low // 8 + len(word_end)] = word_end
+    whole = bits.view("<u8")
+    before = np.zeros(len(whole) + 1, np.int64)
+    np.cumsum(np.bitwise_count(whole), out=before[1:])
+    at = starts // 64
+    rest = whole[at] & ((np.uint64(1) << (starts % 64).astype(np.uint64)) - np.uint64(1))
+    return before[at] + np.bitwise_count(rest) + _cut_words(data, starts)
 
 
 def _spaces(block: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
     """Where white space stands."""
-    low = block <= 32
-    plain = np.count_nonzero(block == 32) + np.count_nonzero(block == 10)
-    # Tabs and control characters are rare, and a comparison is ten times as fast as a look-up.
-    return low if np.count_nonzero(low) == plain else _SPACE[block]
+    if not len(block) or block.min() < 9 or (block - np.uint8(14) < 14).any():
+        return _SPACE[block]  # other control characters are rare, and a look-up takes ten times as long
+    return block <= 32
 
 
 def _cut_words(data: npt.NDArray[np.uint8], starts: Ints) -> Ints:
