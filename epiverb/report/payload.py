@@ -70,14 +70,12 @@ def documents(run: Run, lexicon: str, rows: np.ndarray) -> Iterator[tuple[dict[s
     """Each trace of `rows` (its row of the table), and what the page shows of it: text, spans, hits as start, end, category."""
     traces = run.scan("traces").with_row_index("row").filter(pl.col("row").is_in(rows.tolist())).collect()
     mine = (pl.col("lexicon") == lexicon) & pl.col("trace_id").is_in(traces["trace_id"].to_list())
-    hits = run.scan("hits").filter(mine).sort("start").collect()
-    by_trace = {key[0]: part for key, part in hits.partition_by("trace_id", as_dict=True).items()}
+    hits = run.scan("hits").filter(mine).sort("start").select("trace_id", "start", "end", "category").collect()
+    numbers = {category: number for number, category in enumerate(CATEGORIES)}
+    spans: dict[str, list[list[int]]] = {}
+    for trace_id, start, end, category in hits.iter_rows():
+        spans.setdefault(trace_id, []).append([start, end, numbers[category]])
     for trace in traces.iter_rows(named=True):
-        own = by_trace.get(trace["trace_id"], hits.clear())
-        spans = [
-            [start, end, CATEGORIES.index(category)]
-            for start, end, category in own.select("start", "end", "category").iter_rows()
-        ]
         yield (
             trace,
             {
@@ -87,7 +85,7 @@ def documents(run: Run, lexicon: str, rows: np.ndarray) -> Iterator[tuple[dict[s
                 "loop": trace["loop_start"],
                 "answer": trace["answer"],
                 "gold": trace["gold"],
-                "hits": spans,
+                "hits": spans.get(trace["trace_id"], []),
             },
         )
 
