@@ -12,8 +12,9 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperGroup
 
+from epiverb.cli.light import Light, LightCommand
 from epiverb.config import choices, field_docs, is_bool, is_dict, is_list, leaves, load, plain, to_yaml
 from epiverb.errors import ConfigError, Stopped, nearest
 from epiverb.registry import resolve
@@ -148,37 +149,14 @@ COMMON = {
 }
 
 
-
-class _AsTyped:
-    """Takes what stands on the command line as it stands; `config` makes values of it."""
-
-    def coerce(self, value: Any, param: Any, ctx: Any) -> Any:
-        several = param.multiple or param.nargs == -1
-        return list(value or ()) if several else value
-
-
-class _Light:
-    """A command that does not load pydantic to make text of text: with Typer 0.29 that takes as long as all of Typer."""
-
-    def get_params(self, ctx: Any) -> Any:
-        parameters = super().get_params(ctx)  # type: ignore[misc]
-        for parameter in parameters:
-            parameter._runtime_param = _AsTyped()  # other versions never ask for it
-        return parameters
-
-
-class _Command(_Light, TyperCommand):
-    """A single command."""
-
-
-class _Group(_Light, TyperGroup):
+class _Group(Light, TyperGroup):
     """The commands, each built when it is called: to make the flags of all of them takes longer than to print the help."""
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in COMMANDS:
             return None
         alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-        alone.command(cmd_name, cls=_Command, short_help=_SHORT[cmd_name])(_callback(COMMANDS[cmd_name]))
+        alone.command(cmd_name, cls=LightCommand, short_help=_SHORT[cmd_name])(_callback(COMMANDS[cmd_name]))
         return typer.main.get_command(alone)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:

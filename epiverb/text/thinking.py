@@ -57,6 +57,7 @@ WORDED: tuple[tuple[str, str], ...] = (
 )
 """Words that mark the thinking where a text begins with them: a pattern up to its start, and what ends it."""
 
+_ANY_WORDED = "|".join(f"(?:{opening})" for opening, _ in WORDED)
 _TAGS = {tags.opening: (i, False) for i, tags in enumerate(FAMILIES)}
 _TAGS |= {tags.closing: (i, True) for i, tags in enumerate(FAMILIES)}
 """Tag -> its family, and whether it closes. All begin with `<` or have some rare letter, which makes the search fast."""
@@ -95,8 +96,13 @@ def annotate(frame: pl.DataFrame) -> pl.DataFrame:
 
 def spans(texts: pl.Series) -> pl.DataFrame:
     """Per text `thinking_start`, `thinking_end` (code points) and `open`, whether the thinking was never closed."""
+    found = _found(texts)
+    if found.is_empty():
+        nowhere, closed = pl.Series([None], dtype=pl.Int64), pl.Series([False])
+        columns = {"thinking_start": nowhere, "thinking_end": nowhere, "open": closed}
+        return pl.DataFrame({name: one.new_from_index(0, len(texts)) for name, one in columns.items()})
     everyone = pl.DataFrame({"row": pl.int_range(len(texts), dtype=pl.UInt32, eager=True)})
-    split = everyone.join(_found(texts), on="row", how="left", maintain_order="left").drop("row")
+    split = everyone.join(found, on="row", how="left", maintain_order="left").drop("row")
     return split.with_columns(pl.col("open").fill_null(False))
 
 
@@ -105,8 +111,8 @@ def _prompted(texts: pl.Series, prompts: pl.Series, split: pl.DataFrame, named: 
 
     A whole text without tags behind such a prompt is an answer whose thinking a tool has removed.
     """
-    begun = prompts.str.slice(-40, 40).str.contains(_PROMPT_ENDS).fill_null(False)
-    begun &= (named == "truncated") & split["thinking_start"].is_null()
+    ended = prompts.alias("prompt").to_frame().select(pl.col("prompt").str.slice(-40, 40).str.contains(_PROMPT_ENDS))
+    begun = ended.to_series().fill_null(False) & (named == "truncated") & split["thinking_start"].is_null()
     if not begun.any():
         return split
     length = texts.str.len_chars().cast(pl.Int64)
@@ -127,9 +133,13 @@ def _answered(texts: pl.Series, split: pl.DataFrame) -> pl.Series:
 
 def _found(texts: pl.Series) -> pl.DataFrame:
     """Row and span of the texts that mark their thinking."""
-    worded = _worded(texts)
-    places = texts.str.find_many(list(_TAGS))
-    rows = (places.list.len() > 0).fill_null(False).arg_true()
+    text = pl.col("text")
+    looked = texts.to_frame("text").select(
+        places=text.str.find_many(list(_TAGS)), worded=text.str.slice(0, 40).str.contains(_ANY_WORDED)
+    )
+    places = looked["places"]
+    worded = _worded(texts) if looked["worded"].any() else pl.DataFrame(schema=_SPAN)
+    rows = (places.list.len() > 0).arg_true()
     if len(worded):
         rows = rows.filter(~rows.is_in(worded["row"].to_list()))
     if not len(rows):

@@ -12,8 +12,10 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -74,6 +76,8 @@ def analyze(
     opened, reports = open_all(config)
     if dry_run:
         return _explain(opened, reports, lexes)
+    if config.report:
+        Thread(target=_ready_report, daemon=True).start()
     pipeline = Pipeline(lexes, Matcher((*lexes, CUES)), config.domain, _token_counter(config.tokenizer), grading)
     out = Path(config.out) if config.out else default_out(config)
     with writing(out, overwrite=config.overwrite or config.out is None) as folder:
@@ -90,6 +94,12 @@ def analyze(
 
             write(folder, folder / "report.html", max_traces=config.report_traces)
     return Run(out)
+
+
+def _ready_report() -> None:
+    """Import what the report is drawn with while the traces are read: that takes longer than to read 10 MB."""
+    for module in ("matplotlib.backends.backend_svg", "epiverb.report.run"):
+        import_module(module)
 
 
 def document(result: Run | dict[str, Any]) -> dict[str, Any]:
