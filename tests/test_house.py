@@ -51,6 +51,13 @@ def test_front_door_is_light():
     assert HEAVY & loaded_after("; ".join(f"import {name}" for name in LIGHT)) == set()
 
 
+def test_a_command_is_light():
+    code = "import sys, contextlib\nsys.argv = ['epiverb', 'plan', '--dry-run']\nfrom epiverb.cli import main"
+    loaded = loaded_after(f"{code}\nwith contextlib.suppress(SystemExit):\n    main()")
+    assert "samples:" in loaded  # it has said what it would do
+    assert "pydantic" not in loaded
+
+
 def test_help_is_light():
     code = "import epiverb.cli.app as a\nfrom typer.testing import CliRunner\nassert CliRunner().invoke(a.app, ['analyze', '--help']).exit_code == 0"
     assert HEAVY & loaded_after(code) == set()
