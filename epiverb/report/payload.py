@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from epiverb.report.heat import Heat
 from epiverb.report.labels import shorten
 from epiverb.run import Run
 from epiverb.schema import CATEGORIES, EPISTEMIC
@@ -36,11 +37,11 @@ class Page:
     size: int = 0
 
 
-def pages(run: Run, lexicon: str, chosen: np.ndarray) -> Iterator[Page]:
+def pages(run: Run, lexicon: str, chosen: np.ndarray, heat: Heat) -> Iterator[Page]:
     """The chosen traces (row numbers, ascending), filled into pages in order."""
     page, short = Page(), shorten(source["path"] for source in run.summary["sources"])
     for low in range(0, len(chosen), 200):
-        for facts, packed in _pack(run, lexicon, chosen[low : low + 200], short):
+        for facts, packed in _pack(run, lexicon, chosen[low : low + 200], short, heat):
             size = len(packed) + len(embedded(facts))
             if page.packed and page.size + size > PAGE_BYTES:
                 yield page
@@ -58,9 +59,14 @@ def choose(n_traces: int, most: int) -> np.ndarray:
     return np.unique(np.linspace(0, n_traces - 1, most).round().astype(np.int64))
 
 
-def _pack(run: Run, lexicon: str, rows: np.ndarray, short: dict[str, str]) -> Iterator[tuple[list[Any], str]]:
-    several = len(short) > 1
-    for trace, document in documents(run, lexicon, rows):
+def _pack(
+    run: Run, lexicon: str, rows: np.ndarray, short: dict[str, str], heat: Heat
+) -> Iterator[tuple[list[Any], str]]:
+    several, shown = len(short) > 1, list(documents(run, lexicon, rows))
+    shades = heat.of({trace["trace_id"]: document["response"] or "" for trace, document in shown})
+    for trace, document in shown:
+        if trace["trace_id"] in shades:
+            document["heat"] = shades[trace["trace_id"]]
         trace["group"] = trace["condition"] or (short[trace["source"]] if several else None)
         epistemic = sum(span[2] < len(EPISTEMIC) for span in document["hits"])
         yield [*(trace[name] for name in FACTS), epistemic], deflated(document)

@@ -18,7 +18,7 @@ from epiverb.verbs.scoring.events import study
 from epiverb.verbs.scoring.job import Job, Keeper, reasons, sets_of
 from epiverb.verbs.scoring.shown import shown
 from epiverb.verbs.scoring.source import COLUMNS, Aligned
-from epiverb.verbs.scoring.store import Parts, claimed, install, remember
+from epiverb.verbs.scoring.store import Parts, claimed, install, remember, replace
 from epiverb.verbs.scoring.stored import bounded, fault, schema_of, stored
 
 STAGE = "tokens"
@@ -114,6 +114,7 @@ def _finish(job: Job, parts: Parts, traces: pl.DataFrame, sets: dict[str, list[i
     names = claimed(job.run.path, STAGE, own)
     for name in ("values", "points"):
         install(job.run, STAGE, name, files[name], names)
+    replace(job.run, "spans", _spans(job, rows))
     document = (
         _document(job, traces, table, faults, rows, exact, sets)
         | events
@@ -121,6 +122,14 @@ def _finish(job: Job, parts: Parts, traces: pl.DataFrame, sets: dict[str, list[i
     )
     remember(job.run.path, STAGE, document)
     return document
+
+
+def _spans(job: Job, rows: pl.LazyFrame) -> pl.LazyFrame:
+    """Where the tokens stand of those traces whose tokens the run does not keep; -1 is unknown."""
+    kept = job.run.scan("tokens").select("trace_id").unique().collect()["trace_id"]
+    own = rows.filter(pl.col("fault").is_null() & ~pl.col("trace_id").is_in(kept.to_list()))
+    places = [pl.when(pl.col(name) >= 0).then(name).alias(name) for name in ("start", "end")]
+    return own.select("trace_id", "position", *places)
 
 
 def _names(files: list[Path]) -> list[str]:
