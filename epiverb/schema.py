@@ -103,7 +103,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         logprob  | float | its natural log-probability at this position
     """),
     "spans": _columns("""
-        trace_id | str  | a scored trace whose tokens are not in `tokens`: its text was encoded, or read from a file of log-probabilities
+        trace_id | str  | a scored trace that has no rows in `tokens`: its text was encoded for the model
         position | int  | index of the token, from 0; `x` of the axis `token` in `points`
         start    | int? | code point in `response` where the token's text begins; null: no offset could be had
         end      | int? | code point behind it

@@ -1,6 +1,6 @@
-"""What a model computes of each token as heat under the words of the viewer, packed small: a digit a word.
+"""What a model computes of each token as heat under the words of the viewer, packed small: half a character a word.
 
-A page cannot hold a number a token, so a word gets the highest value of its tokens in one of eight steps, the same in
+A page cannot hold a number a token, so a word gets the highest value of its tokens in one of six steps, the same in
 the whole run. Where words begin is not sent: the page cuts its text by the rule of `units`, as `heat.js` does.
 """
 
@@ -17,21 +17,23 @@ import polars as pl
 from epiverb.measures import TOKEN_MEASURES
 from epiverb.run import Run
 
-STEPS = 8
+STEPS = 6
 """Shades, the first of them none."""
 LONGEST = 24
 """Code points of a unit at most: text without spaces is cut."""
 HOTTEST = 0.99
 """Share of the run's tokens below the last shade."""
-UNKNOWN = "-"
+FIRST = 35
+"""Code of the first character of what is packed; with 49 of them neither a quotation mark nor a backslash is met."""
 SHOWN = {
     "entropy": "entropy",
     "entropy-lower": "entropy, lower bound",
-    "surprisal": "surprisal",
     "propensity": "probability of a marker",
+    "surprisal": "surprisal",
     "kl": "KL from the teacher",
 }
-"""Measures along tokens in whose heat more is less certain, or readier to doubt; by first or last part of the name."""
+"""Measures along tokens of which more is less certain, or readier to doubt, by a part of the name; the later ones are left
+out first where pages would grow too large."""
 Ints = npt.NDArray[np.int64]
 
 
@@ -56,14 +58,20 @@ class Heat:
     def __init__(self, run: Run) -> None:
         self.run = run
         self.scales = _scales(run)
-        self._kept: set[str] | None = None
+        self.left_out: list[Scale] = []
+
+    def keep(self, count: int) -> None:
+        """Only the first `count` measures; the page says which are left out."""
+        self.scales, self.left_out = self.scales[:count], self.scales[count:]
 
     def described(self) -> dict[str, Any]:
         """What the page has to know besides the digits."""
-        return {"steps": STEPS, "longest": LONGEST, "measures": [scale.described() for scale in self.scales]}
+        left_out = [scale.label for scale in self.left_out]
+        measures = [scale.described() for scale in self.scales]
+        return {"steps": STEPS, "longest": LONGEST, "first": FIRST, "measures": measures, "left_out": left_out}
 
     def of(self, texts: dict[str, str]) -> dict[str, list[str | None]]:
-        """Trace -> for each scale a digit a unit of its text, `-` where unknown; None where the trace has no such measure."""
+        """Trace -> for each scale the shades of its text's units, packed; None where the trace has no such measure."""
         if not self.scales:
             return {}
         places, points = self._places(list(texts)), self._points(list(texts))
@@ -74,7 +82,7 @@ class Heat:
                 values = (points.get((key, scale.measure)) for scale in self.scales)
                 pairs = zip(values, self.scales, strict=True)
                 found[key] = [
-                    None if own is None else digits(own, scale.step, places[key], start, end, len(text))
+                    None if own is None else shades(own, scale.step, places[key], start, end, len(text))
                     for own, scale in pairs
                 ]
         return found
@@ -153,10 +161,10 @@ def _kinds(text: str) -> npt.NDArray[np.int8]:
     return np.select([white, picture, alone, letter], [0, 4, 3, 1], 2).astype(np.int8)
 
 
-def digits(
+def shades(
     values: npt.NDArray[np.float64], step: float, places: tuple[Ints, Ints], start: Ints, end: Ints, length: int
 ) -> str | None:
-    """A digit a unit: the step of its highest token; None where values and places are not of the same tokens."""
+    """The shade of each unit's highest token, packed; None where values and places are not of the same tokens."""
     begin, stop = places
     if len(values) != len(begin):
         return None
@@ -169,4 +177,14 @@ def digits(
         return ""
     highest = np.fmax.reduceat(at, np.column_stack([start, end]).ravel())[::2]
     level = np.clip(np.nan_to_num(highest) / step, 0, STEPS - 1).astype(np.int64)
-    return "".join(np.where(np.isnan(highest), UNKNOWN, level.astype(str)).tolist())
+    return packed(np.where(np.isnan(highest), STEPS, level))
+
+
+def packed(levels: Ints) -> str:
+    """Two units a character, which deflates better than one; `STEPS` is unknown.
+
+    >>> packed(np.array([1, 0, 6]))
+    '$)'
+    """
+    pairs = np.pad(levels, (0, len(levels) % 2)).reshape(-1, 2) @ np.array([1, STEPS + 1])
+    return bytes((FIRST + pairs).astype(np.uint8)).decode("ascii")

@@ -23,6 +23,8 @@ from epiverb.schema import CATEGORIES, EPISTEMIC
 
 PAGE_BYTES = 1_600_000
 """Traces on one page; figures, tables and code (0.3 MB) come on top, and the whole stays under 2 MB."""
+WHOLE = 100
+"""Traces that one page is to hold with their heat, where it could without."""
 FACTS = ("trace_id", "problem_id", "sample", "benchmark", "group", "step", "status", "correct", "n_words")
 
 
@@ -40,6 +42,7 @@ class Page:
 def pages(run: Run, lexicon: str, chosen: np.ndarray, heat: Heat) -> Iterator[Page]:
     """The chosen traces (row numbers, ascending), filled into pages in order."""
     page, short = Page(), shorten(source["path"] for source in run.summary["sources"])
+    _fit(run, lexicon, chosen, heat)
     for low in range(0, len(chosen), 200):
         for facts, packed in _pack(run, lexicon, chosen[low : low + 200], short, heat):
             size = len(packed) + len(embedded(facts))
@@ -50,6 +53,17 @@ def pages(run: Run, lexicon: str, chosen: np.ndarray, heat: Heat) -> Iterator[Pa
             page.packed.append(packed)
             page.size += size
     yield page
+
+
+def _fit(run: Run, lexicon: str, chosen: np.ndarray, heat: Heat) -> None:
+    """Keep as many measures of heat as let a page hold `WHOLE` traces, going by a few of them; one in any case."""
+    few = chosen[choose(len(chosen), 20)]
+    room = PAGE_BYTES / min(WHOLE, max(len(chosen), 1))
+    while len(heat.scales) > 1:
+        sizes = [len(packed) for _, packed in _pack(run, lexicon, few, {}, heat)]
+        if not sizes or np.mean(sizes) <= room:
+            return
+        heat.keep(len(heat.scales) - 1)
 
 
 def choose(n_traces: int, most: int) -> np.ndarray:

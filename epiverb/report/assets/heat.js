@@ -2,12 +2,19 @@
 // What a model computes of each token, as heat under the words of a trace: highlights, so that the text stays as it is.
 epiverb.heat = (home) => {
   const { byId, data, make } = epiverb;
-  const { steps, longest, measures } = data("shades");
+  const { steps, longest, first, measures, left_out } = data("shades");
   const able = Boolean(globalThis.Highlight && CSS.highlights);
   const choice = byId("heat"), legend = byId("heat-legend");
   choice.append(...measures.map(({ measure, label }) => make("option", { value: measure }, label)));
   byId("heat-choice").hidden = !measures.length || !able;
+  byId("heat-left-out").textContent = left_out.length ? `Left out to keep the page small: ${left_out.join(", ")}.` : "";
   let known = null;
+
+  // Two units a character, as `packed` in report/heat.py puts them; `steps` is unknown.
+  const unpacked = (text, count) => Array.from({ length: count }, (_, i) => {
+    const pair = text.charCodeAt(i >> 1) - first;
+    return i % 2 ? Math.floor(pair / (steps + 1)) : pair % (steps + 1);
+  });
 
   // As `units` in report/heat.py cuts it: white, letters, signs, characters that stand alone, pictures.
   const kind = (c) => c <= 32 ? 0
@@ -52,17 +59,18 @@ epiverb.heat = (home) => {
     legend.hidden = index < 0;
     known = null;
     if (index < 0 || !able) return;
-    const levels = doc.heat?.[index] ?? null;
-    const found = levels === null ? [] : units();
-    if (found.length !== (levels?.length ?? 0)) throw new Error("heat: the text is cut otherwise than it was packed");
+    const text = doc.heat?.[index] ?? null;
+    const found = text === null ? [] : units();
+    if (Math.ceil(found.length / 2) !== (text ?? "").length) throw new Error("heat: the text is cut otherwise than it was packed");
+    const levels = unpacked(text, found.length);
     const shades = new Map();
     found.forEach((unit, i) => {
-      const name = levels[i] === "-" ? "unknown" : levels[i];
-      if (name !== "0") (shades.get(name) ?? shades.set(name, new Highlight()).get(name)).add(new StaticRange(unit));
+      const name = levels[i] === steps ? "unknown" : levels[i];
+      if (name !== 0) (shades.get(name) ?? shades.set(name, new Highlight()).get(name)).add(new StaticRange(unit));
     });
     for (const [name, shade] of shades) CSS.highlights.set(`heat-${name}`, shade);
-    if (levels !== null) known = { levels, found, ...measures[index] };
-    explain(measures[index], levels !== null, shades.get("unknown")?.size);
+    if (text !== null) known = { levels, found, ...measures[index] };
+    explain(measures[index], text !== null, shades.get("unknown")?.size);
   };
 
   // In words, for whoever steps to a marker: the highest shade of what it covers.
@@ -70,7 +78,7 @@ epiverb.heat = (home) => {
     if (!known) return "";
     const from = Number(mark.dataset.start), to = from + Array.from(mark.textContent).length;
     const ends = (i) => known.found[i + 1]?.at ?? Infinity;
-    const own = known.found.flatMap((unit, i) => unit.at < to && ends(i) > from && known.levels[i] !== "-" ? [Number(known.levels[i])] : []);
+    const own = known.found.flatMap((unit, i) => unit.at < to && ends(i) > from && known.levels[i] < steps ? [known.levels[i]] : []);
     if (!own.length) return `, ${known.label} unknown`;
     const most = Math.max(...own);
     const [low, high] = [figure(known.step * most), figure(known.step * (most + 1))];
