@@ -10,20 +10,21 @@ import polars as pl
 
 from epiverb.plots import beliefs as plots
 from epiverb.plots.style import axes, svg
-from epiverb.report.html import figure, interval, spread, table, text
+from epiverb.report.html import figure, number, spread, table, text
 from epiverb.run import Run
 
 Figure = dict[str, Any]
 SHOWN = 3
-"""Traces whose beliefs are drawn: those with the most places, where there is most to see."""
+"""Traces whose beliefs are drawn: those in which they move the most, where there is most to see."""
 
 
 def bands(path: Path) -> list[str]:
     """Beliefs along a few traces, the markers of the primary lexicon above; nothing where the run has no such table."""
     run = Run(path)
     held = run.scan("beliefs")
-    places = held.group_by("trace_id").agg(pl.col("x").n_unique().alias("n")).filter(pl.col("n") > 1)
-    chosen = places.sort(["n", "trace_id"], descending=[True, False]).head(SHOWN).collect()["trace_id"].to_list()
+    by_answer = held.sort("x").group_by("trace_id", "candidate").agg(pl.col("p").diff().abs().sum())
+    moved = by_answer.group_by("trace_id").agg(pl.col("p").sum().round(6)).filter(pl.col("p") > 0)
+    chosen = moved.sort(["p", "trace_id"], descending=[True, False]).head(SHOWN).collect()["trace_id"].to_list()
     primary = next(iter(run.summary["lexicons"]))
     drawn = []
     for key in chosen:
@@ -32,7 +33,10 @@ def bands(path: Path) -> list[str]:
         hits = run.scan("hits").filter(mine & (pl.col("lexicon") == primary)).collect()
         count = own["x"].n_unique()
         title = f"Beliefs along {key}"
-        note = f"What the model would answer behind each of {count} places of the thinking; right answers are below."
+        note = (
+            f"What the model would answer behind each of {count} places of the thinking, right answers below in grey, wrong ones "
+            "in red. One of the traces whose beliefs move the most."
+        )
         drawn.append(_drawn(title, note, 2.6, plots.belief_bands, own, hits))
     return drawn
 
@@ -59,19 +63,43 @@ def told(block: Figure) -> str:
 
 
 def judged(block: Figure) -> str:
-    """How well each score of a trace tells right from wrong: a figure and a table for each condition and step."""
+    """How well each score of a trace tells right from wrong: a figure and a folded table for each condition and step."""
     parts = []
     for arm in block["arms"]:
         rows = [row for row in arm["rows"] if row["within"]["value"] is not None]
         if not rows:
             continue
         title = f"How well each score tells right from wrong{_arm(arm)}"
-        note = "AUROC within problems, filled, with 95 % intervals over problems; pooled, open. 0.5 tells nothing."
+        note = (
+            f"{arm['n_traces']:,} graded traces of {arm['n_problems']:,} problems, {number(arm['accuracy'], share=True)} right. "
+            "AUROC within problems, filled, with 95 % intervals over problems; pooled, open. 0.5 tells nothing."
+        )
         height = 0.9 + 0.22 * min(len(rows), 16)
-        parts.append(f'<div class="figures">{_drawn(title, note, height, plots.signals, arm)}</div>')
-        lines = [(row["name"], interval(row["within"]), interval(row["auroc"])) for row in rows]
-        parts.append(table("AUROC", ("score", "within problems", "pooled"), lines))
-    return f"<h3>{text('Signals')}</h3>{''.join(parts)}" if parts else ""
+        parts.append((_drawn(title, note, height, plots.signals, arm), _judged(arm, rows)))
+    if not parts:
+        return ""
+    figures = "".join(drawn for drawn, _ in parts)
+    return f'<h3>Signals</h3><div class="figures">{figures}</div>{"".join(body for _, body in parts)}'
+
+
+def _judged(arm: Figure, rows: list[Figure]) -> str:
+    head = ("score", "AUROC within problems", "problems", "AUROC pooled", "PRR", "AURC", "ECE", "Brier", "unknown")
+    lines = [
+        (
+            row["name"], spread(row["within"]), f"{row['within']['n_problems']:,}",
+            *(spread(row[name]) for name in ("auroc", "prr", "aurc", "ece", "brier")), f"{row['n_missing']:,}",
+        )
+        for row in rows
+    ]  # fmt: skip
+    said = (
+        "AUROC above 0.5: more of the score goes with right answers. PRR: what refusing the least sure traces gains, 1 the most "
+        "that can be. AURC, ECE and Brier: less is better."
+    )
+    body = table(f"Every score against correctness{_arm(arm)}", head, lines)
+    return (
+        f"<details><summary>Every score of a trace against correctness{text(_arm(arm))}</summary>"
+        f'<p class="quiet">{text(said)}</p>{body}</details>'
+    )
 
 
 def _arm(row: Figure) -> str:

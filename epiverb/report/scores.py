@@ -65,8 +65,8 @@ def _event(row: Figure, block: Figure) -> str:
     plots.event(row, ax)
     title = f"{block['of'].capitalize()} around {row['category']}"
     note = (
-        f"Mean over markers and over matched positions of the same traces. The rise behind a marker less that at controls: "
-        f"{interval(row['difference'])} nats."
+        f"Mean over the {row['n_matched']:,} of {row['n']:,} markers that stand alone and have a matched position in their "
+        f"trace. The rise behind a marker less that at controls: {interval(row['difference'])} nats."
     )
     return figure(title, note, svg(fig, title, interval(row["difference"])))
 
@@ -95,7 +95,7 @@ def _forks(block: Figure) -> str:
 
 def _richness(block: Figure) -> str:
     told = f"{block['n_traces']:,} traces: how much likelier a response is behind the context than behind the question alone."
-    head = ("context", "traces", "nats a trace", "nats a token", "a token, traces without it")
+    head = ("context", "traces", "nats a trace", "nats a token", "a token, traces without it", "H(y|x) − H(y|x,c)")
     rows = [
         (
             row["condition"],
@@ -103,11 +103,16 @@ def _richness(block: Figure) -> str:
             spread(row["guided"]["per_trace"]),
             spread(row["guided"]["per_token"]),
             spread(row["unguided"]["per_token"]),
+            spread(row["entropy_difference"]),
         )
         for row in block["rows"]
     ]
-    drawn = _whiskers("The ladder of contexts", "Nats a token.", plots.ladder, block, len(rows))
-    return _prelude("Information richness", told, block) + _figures([drawn]) + table("The ladder", head, rows)
+    note = (
+        "How much likelier a token is behind each context, on the traces written under it; whiskers are 95 % intervals."
+    )
+    drawn = _whiskers("The ladder of contexts", note, plots.ladder, block, len(rows))
+    body = table("Information richness of each context, nats", head, rows)
+    return _prelude("Information richness", told, block) + _figures([drawn]) + body
 
 
 def _pressure(block: Figure) -> str:
