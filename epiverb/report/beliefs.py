@@ -52,14 +52,61 @@ def gained(block: Figure) -> list[str]:
 
 
 def told(block: Figure) -> str:
-    """Every measure of beliefs, by condition, folded."""
+    """What changes behind markers, where EAT would stop, and every measure of beliefs, by condition."""
+    return (
+        _changes(block)
+        + _stopping(block)
+        + f"<details><summary>Every measure of beliefs</summary>{_means(block)}</details>"
+    )
+
+
+def agreed(block: Figure) -> str:
+    """How far the samples of a problem agree."""
+    told = f"{block['n_answered']:,} of {block['n_traces']:,} traces have an answer; equal answers are one meaning."
+    return f"<h3>Agreement of samples</h3><p>{text(told)}</p>{_means(block)}"
+
+
+def information(block: Figure) -> str:
+    """Mutual information of the tokens' states with the gold answer's."""
+    told = f"{block['n_scored']:,} of {block['n_traces']:,} traces, {block['peaks']} peaks each."
+    unknown = "; ".join(f"{n:,} unknown: {why}" for why, n in block["unknown"].items())
+    rest = f'<p class="quiet">{text(unknown)}.</p>' if unknown else ""
+    return f"<h3>Mutual information with the gold answer</h3><p>{text(told)}</p>{rest}{_means(block)}"
+
+
+def _changes(block: Figure) -> str:
+    rows = [
+        (
+            one["condition"] or "all traces",
+            *(spread(one[kind], share=True) for kind in ("marker", "control", "difference")),
+        )
+        for one in block["changes"]
+    ]
+    head = ("condition", "of a marked one", "of its control", "difference")
+    return table(f"The likeliest answer changes within three {block['unit']}s", head, rows) if rows else ""
+
+
+def _stopping(block: Figure) -> str:
+    rows = [
+        (
+            f"{one['condition'] or 'all traces'}, {row['delta']:g}", f"{row['n_stopped']:,}",
+            *(spread(row[name], share=True) for name in ("tokens", "accuracy", "cost")),
+        )
+        for one in block["eat"]
+        for row in one["rows"]
+    ]  # fmt: skip
+    head = ("condition, threshold", "traces stopped", "tokens read", "accuracy there", "less accuracy at the end")
+    body = table("Stopping where the variance of EAT falls below a threshold", head, rows)
+    return f"<details><summary>Where EAT would stop the thinking</summary>{body}</details>" if rows else ""
+
+
+def _means(block: Figure) -> str:
     rows = block["measures"]
     arms = list(dict.fromkeys(row["condition"] for row in rows))
     by = {(row["measure"], row["condition"]): row for row in rows}
     units = {row["measure"]: row["unit"] for row in rows}
     lines = [(name, unit, *(spread(by.get((name, arm))) for arm in arms)) for name, unit in units.items()]
-    body = table("Mean of a trace", ("measure", "unit", *(str(arm or "all traces") for arm in arms)), lines)
-    return f"<details><summary>Every measure of beliefs</summary>{body}</details>"
+    return table("Mean of a trace", ("measure", "unit", *(str(arm or "all traces") for arm in arms)), lines)
 
 
 def judged(block: Figure) -> str:

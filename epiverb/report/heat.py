@@ -62,7 +62,7 @@ class Heat:
 
     def keep(self, count: int) -> None:
         """Only the first `count` measures; the page says which are left out."""
-        self.scales, self.left_out = self.scales[:count], self.scales[count:]
+        self.scales, self.left_out = self.scales[:count], [*self.scales[count:], *self.left_out]
 
     def described(self) -> dict[str, Any]:
         """What the page has to know besides the digits."""

@@ -22,7 +22,9 @@ from epiverb.run import Run
 from epiverb.schema import CATEGORIES, EPISTEMIC
 
 PAGE_BYTES = 1_600_000
-"""Traces on one page; figures, tables and code (0.3 MB) come on top, and the whole stays under 2 MB."""
+"""Traces on one page; figures, tables and code come on top, and the whole stays under 2 MB."""
+FIGURES = 300_000
+"""Figures and tables for which a page has room besides; what goes beyond takes the room of traces."""
 WHOLE = 100
 """Traces that one page is to hold with their heat, where it could without."""
 FACTS = ("trace_id", "problem_id", "sample", "benchmark", "group", "step", "status", "correct", "n_words")
@@ -39,9 +41,13 @@ class Page:
     size: int = 0
 
 
-def pages(run: Run, lexicon: str, chosen: np.ndarray, heat: Heat) -> Iterator[Page]:
-    """The chosen traces (row numbers, ascending), filled into pages in order."""
-    page, short = Page(), shorten(source["path"] for source in run.summary["sources"])
+def pages(run: Run, lexicon: str, chosen: np.ndarray, heat: Heat, spent: int = 0) -> Iterator[Page]:
+    """The chosen traces (row numbers, ascending), filled into pages in order.
+
+    Args:
+        spent: bytes of figures and tables on the first page.
+    """
+    page, short = Page(size=max(0, spent - FIGURES)), shorten(source["path"] for source in run.summary["sources"])
     _fit(run, lexicon, chosen, heat)
     for low in range(0, len(chosen), 200):
         for facts, packed in _pack(run, lexicon, chosen[low : low + 200], short, heat):

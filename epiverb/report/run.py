@@ -44,13 +44,13 @@ def write(run_path: str | Path, out: str | Path, *, max_traces: int = 1000) -> l
     summary = run.summary
     lexicon = next(iter(summary["lexicons"]))
     chosen = choose(summary["n_traces"], max_traces)
-    heat = Heat(run)
-    parts = list(pages(run, lexicon, chosen, heat))
+    heat, findings = Heat(run), _findings(run, summary)
+    parts = list(pages(run, lexicon, chosen, heat, spent=len(findings.encode())))
     names = [out.name if index == 0 else f"{out.stem}-{index + 1}{out.suffix}" for index in range(len(parts))]
     title = f"epiverb: {summary['n_traces']:,} traces"
     written = []
     for index, part in enumerate(parts):
-        body = _findings(run, summary) if index == 0 else ""
+        body = findings if index == 0 else ""
         shown = text(_shown(summary["n_traces"], chosen, parts, index))
         pages_line = links(names, index)
         document = page(

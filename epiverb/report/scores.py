@@ -30,6 +30,10 @@ def section(run: Path) -> str:
     ]
     if "beliefs" in document:
         parts.append(_beliefs(run, document["beliefs"]))
+    if "mi" in document:
+        parts.append(beliefs.information(document["mi"]))
+    if "agreement" in document:
+        parts.append(beliefs.agreed(document["agreement"]))
     if "signals" in document:
         parts.append(beliefs.judged(document["signals"]))
     return f"<h2>What the model computes</h2>{''.join(parts)}" if any(parts) else ""
@@ -140,7 +144,24 @@ def _pressure(block: Figure) -> str:
     ]
     head = ("context", "change asked for", "student, per 1,000 tokens", "teacher, per 1,000 tokens")
     body = table("Contexts by the change in marker probability that they ask for", head, rows)
-    return _prelude("Suppression pressure", block["sentence"], block) + _figures(drawn) + body
+    return _prelude("Suppression pressure", block["sentence"], block) + _figures(drawn) + body + _words(block)
+
+
+def _words(block: Figure) -> str:
+    """KL on each marker over that on all tokens, a column a context: the paper's table."""
+    by = {(row["marker"], one["context"]): row for one in block["contexts"] for row in one["words"]}
+    contexts = [one["context"] for one in block["contexts"]]
+    count = {marker: row["n"] for (marker, _), row in by.items()}
+    rows = [
+        (marker, f"{n:,}", *(spread(by[marker, one]["ratio"] if (marker, one) in by else None) for one in contexts))
+        for marker, n in sorted(count.items(), key=lambda item: -item[1])
+    ]
+    if not rows:
+        return ""
+    body = table(
+        "KL of student from teacher on a marker, times the mean of all tokens", ("marker", "tokens", *contexts), rows
+    )
+    return f"<details><summary>Pressure on every marker</summary>{body}</details>"
 
 
 def _beliefs(run: Path, block: Figure) -> str:

@@ -200,7 +200,7 @@ def scored_at_random(run):
 
 def texts_of(rng, count, words):
     """Texts that pack about as well as real traces: phrases come again."""
-    said = prose(rng, 1600).split(" ")
+    said = prose(rng, 1200).split(" ")
     phrases = [" ".join(said[at : at + 4]) for at in range(0, len(said), 4)]
     return [" ".join(rng.choices(phrases, k=words // 4)) for _ in range(count)]
 
