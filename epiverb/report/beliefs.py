@@ -63,7 +63,7 @@ def told(block: Figure) -> str:
 def agreed(block: Figure) -> str:
     """How far the samples of a problem agree."""
     told = f"{block['n_answered']:,} of {block['n_traces']:,} traces have an answer; equal answers are one meaning."
-    return f"<h3>Agreement of samples</h3><p>{text(told)}</p>{_means(block)}"
+    return f"<h3>Agreement of samples</h3><p>{text(told)}</p>{_means(block, 'Mean over problems')}"
 
 
 def information(block: Figure) -> str:
@@ -100,13 +100,13 @@ def _stopping(block: Figure) -> str:
     return f"<details><summary>Where EAT would stop the thinking</summary>{body}</details>" if rows else ""
 
 
-def _means(block: Figure) -> str:
+def _means(block: Figure, caption: str = "Mean of a trace") -> str:
     rows = block["measures"]
     arms = list(dict.fromkeys(row["condition"] for row in rows))
     by = {(row["measure"], row["condition"]): row for row in rows}
     units = {row["measure"]: row["unit"] for row in rows}
     lines = [(name, unit, *(spread(by.get((name, arm))) for arm in arms)) for name, unit in units.items()]
-    return table("Mean of a trace", ("measure", "unit", *(str(arm or "all traces") for arm in arms)), lines)
+    return table(caption, ("measure", "unit", *(str(arm or "all traces") for arm in arms)), lines)
 
 
 def judged(block: Figure) -> str:

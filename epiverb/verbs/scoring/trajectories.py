@@ -22,6 +22,9 @@ from epiverb.verbs.scoring.store import Parts, claimed, install, remember, repla
 from epiverb.verbs.scoring.stored import bounded, fault, schema_of, stored
 
 STAGE = "tokens"
+NO_UPPER = (
+    "tokens: the upper bound on entropy is unknown: how many tokens the vocabulary has is not told; pass --vocabulary N"
+)
 
 
 def trajectories(job: Job) -> dict[str, Any]:
@@ -191,7 +194,11 @@ def _document(
         pl.len(), pl.col("low").is_nan().sum() if job.scorer else pl.lit(0)
     )
     n_tokens, n_unknown = counted.collect().row(0)
+    bounded = (
+        not exact and table.filter((pl.col("measure") == "entropy-upper") & pl.col("value").is_not_null()).is_empty()
+    )
     return {
+        "notes": [NO_UPPER] if bounded else [],
         "model": job.scorer.used if job.scorer else None,
         "entropy": "exact" if exact else f"bounds from {'prompt' if job.scorer else 'stored'} top-k log-probabilities",
         "n_traces": len(traces),
