@@ -54,12 +54,7 @@ def tables_page() -> str:
     rows = table()
     parts.append("| " + " | ".join(rows[0]) + " |\n|" + "---|" * len(rows[0]))
     parts += ["| " + " | ".join(row.values()) + " |" for row in rows]
-    parts.append(
-        "\n`epiverb score` adds `fork-share` and `fork-markers`, shares of tokens and of markers; "
-        "`--richness` adds `richness/ARM`, nats a trace; `--pressure` adds `pressure/CONTEXT/` with `kl`, "
-        "`reverse-kl`, `jsd`, `log-ratio` (nats, means over a trace's tokens) and `mass-shift` (probability a token). "
-        "With `--points` the first four are in `points`, too, a row a token."
-    )
+    parts.append("\nWith `--points` the first four of `pressure` are in `points`, too, a row a token.")
     return "\n".join(parts) + "\n"
 
 

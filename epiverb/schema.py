@@ -102,6 +102,12 @@ TABLES: dict[str, tuple[Column, ...]] = {
         token_id | int   | the token
         logprob  | float | its natural log-probability at this position
     """),
+    "spans": _columns("""
+        trace_id | str  | a scored trace that has no rows in `tokens`: its text was encoded for the model
+        position | int  | index of the token, from 0; `x` of the axis `token` in `points`
+        start    | int? | code point in `response` where the token's text begins; null: no offset could be had
+        end      | int? | code point behind it
+    """),
     "beliefs": _columns("""
         trace_id  | str    | the trace
         x         | int    | 0: before the thinking; n: behind its nth sentence or step

@@ -125,7 +125,8 @@ def _of(one: dict[str, Any]) -> str:
 
 
 def _print_signals(console: Any, arm: dict[str, Any]) -> None:
-    head = f"\nSignals of a right answer {_arm(arm).rstrip(': ')}"
+    of = _arm(arm).rstrip(": ")
+    head = f"\nSignals of a right answer ({of})" if of else "\nSignals of a right answer"
     told = f"{head}: {arm['n_traces']:,} graded traces of {arm['n_problems']:,} problems, {100 * arm['accuracy']:.1f}% right"
     names = ("within problems", "of them", "pooled", "PRR", "finished", "AURC", "ECE")
     table = _table(told, "signal", *names)

@@ -24,8 +24,10 @@ def number(value: float | None, *, share: bool = False) -> str:
     if value is None:
         return "–"
     if share:
-        return f"{100 * value:.1f}%" if value < 0.9995 else "100%"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+        shown = f"{100 * value:.1f}%" if value < 0.9995 else "100%"
+    else:
+        shown = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return shown if any(digit in shown for digit in "123456789") else shown.removeprefix("-")
 
 
 def interval(figure: Figure | None, *, share: bool = False) -> str:

@@ -49,12 +49,13 @@ def table() -> list[dict[str, str]]:
     """Every measure with its unit, direction, version and meaning, for docs and `epiverb ls measures`."""
     from epiverb.measures.belief_measures import POINTS, VALUES
     from epiverb.measures.consistency import CONSISTENCY
+    from epiverb.measures.scored import SCORED
 
     rows = []
     named: list[tuple[str, Any]] = [
         (name, registry.get(name)) for registry in (MEASURES, TOKEN_MEASURES) for name in registry
     ]
-    others: tuple[Any, ...] = (*CONSISTENCY, *POINTS, *VALUES)
+    others: tuple[Any, ...] = (*CONSISTENCY, *POINTS, *VALUES, *SCORED)
     for name, measure in [*named, *((measure.name, measure) for measure in others)]:
         row = {"name": name, "unit": measure.unit, "more means": measure.direction, "version": str(measure.version)}
         rows.append({**row, "about": measure.about})

@@ -85,6 +85,18 @@ def _rumination(b: Beliefs) -> float:
     return _share(int((marked > b.commit).sum()), len(marked))
 
 
+def _underthinking(b: Beliefs) -> float:
+    """Unknown for a trace that is right, or of which that is not known; 0 where no thought is right."""
+    if b.own is None or not b.right_K.any() or b.right_K[b.own] or not b.steps or not b.tokens_N[-1]:
+        return float("nan")
+    right = np.flatnonzero(b.right_K[b.leader_N[1:]])
+    return float(1 - b.tokens_N[right[0] + 1] / b.tokens_N[-1]) if len(right) else 0.0
+
+
+def _importance(b: Beliefs) -> Column:
+    return np.concatenate([[np.nan], np.diff(b.gold_N)])
+
+
 def _area(b: Beliefs) -> float:
     start = b.entropy_N[0]
     return float(b.entropy_N[1:].mean() / start) if b.steps and start > 0 else float("nan")
@@ -131,6 +143,10 @@ POINTS: tuple[BeliefMeasure, ...] = (
     BeliefMeasure("belief-gold-gain", "nats", "the sentence speaks for the right answer",
                   "Change of the log-probability of the right answer.", _gold_gain, needs=("beliefs", "gold"),
                   axis="sentence"),
+    BeliefMeasure("belief-importance", "probability", "the sentence speaks for the right answer",
+                  "Change of the probability of the right answer, answers forced before and behind the sentence. Source: "
+                  "forced importance in thought anchors, arXiv 2506.19143.", _importance, needs=("beliefs", "gold"),
+                  axis="sentence"),
     BeliefMeasure("belief-coverage", "probability", "the candidates are what the model would say",
                   "The model's probability of all candidates together, as it would write them behind the stem.",
                   lambda b: _or_nan(b.coverage_N, b), axis="sentence"),
@@ -152,6 +168,10 @@ VALUES: tuple[BeliefMeasure, ...] = (
                   "The first belief from which on the likeliest answer stays the last one's.", _commit),
     BeliefMeasure("belief-post-commit", "share of the sentences", "more thinking after the answer is settled",
                   "Sentences behind the commit point (overthinking).", _post_commit),
+    BeliefMeasure("belief-underthinking", "share of the thinking's tokens", "a wrong trace leaves a right thought earlier",
+                  "Of wrong traces: the tokens behind the first sentence that makes a right answer lead; 0 where none does. "
+                  "Source: arXiv 2501.18585. Ours differs: a sentence is right where the forced answer is, instead of a "
+                  "thought that a judge model finds right.", _underthinking, needs=("beliefs", "gold", "own")),
     BeliefMeasure("belief-switches", "changes", "the likeliest answer changes more often",
                   "How often the likeliest answer changes.", _switches),
     BeliefMeasure("belief-followed", "0 or 1", "the trace answers what it believed last",

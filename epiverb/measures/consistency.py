@@ -7,14 +7,16 @@ samples; `answered` says how many are. Fewer than two answered samples say nothi
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 
 import numpy as np
 import polars as pl
 
 from epiverb.measures.base import Column, Ints
 
+WEIGHTS = ("confidence", "confidence-lowest-group", "confidence-bottom-10", "confidence-tail")
+"""Scores of a trace by which its vote may be weighed."""
 ARM = ("benchmark", "condition", "step", "problem_id")
 """Traces that agree in these are samples of the same distribution; null counts as a value."""
 
@@ -29,9 +31,11 @@ class Samples:
     """Of each trace: its answer's group among those of its problem; -1: no answer."""
     correct: Column
     """NaN: not graded."""
+    weights: dict[str, Column] = field(default_factory=dict)
+    """Of each trace, by name of the score: what its vote may be weighed by."""
 
     @classmethod
-    def of(cls, traces: pl.DataFrame, meaning: Ints) -> Samples:
+    def of(cls, traces: pl.DataFrame, meaning: Ints, weights: dict[str, Column] | None = None) -> Samples:
         """From the `traces` table; traces without a problem are each a problem of their own."""
         alone = pl.when(pl.col("problem_id").is_null()).then(pl.int_range(pl.len()))
         problem = traces.select(pl.struct(*ARM, alone.alias("alone")).rank("dense") - 1).to_series()
@@ -39,6 +43,7 @@ class Samples:
             problem.cast(pl.Int64).to_numpy(),
             np.asarray(meaning, dtype=np.int64),
             traces["correct"].cast(pl.Float64).fill_null(np.nan).to_numpy(),
+            weights or {},
         )
 
     @cached_property
@@ -90,15 +95,27 @@ def _answered(samples: Samples) -> Column:
 
 
 def _majority_right(samples: Samples) -> Column:
-    """Mean correctness of the most frequent answers; several that tie count in equal parts."""
+    return _won(samples, samples.table)
+
+
+def _won(samples: Samples, held: Column) -> Column:
+    """Mean correctness of the answers that hold the most; several that tie count in equal parts."""
     right, graded = np.zeros_like(samples.table), np.zeros_like(samples.table)
     at = samples.known[~np.isnan(samples.correct[samples.known])]
     np.add.at(right, (samples.problem[at], samples.meaning[at]), samples.correct[at])
     np.add.at(graded, (samples.problem[at], samples.meaning[at]), 1)
-    first = (samples.table == samples.table.max(1, initial=0)[:, None]) & (samples.table > 0)
+    first = (held == np.where(samples.table > 0, held, -np.inf).max(1, initial=-np.inf)[:, None]) & (samples.table > 0)
     share = np.divide(right, graded, out=np.full_like(right, np.nan), where=graded > 0)
     won = np.where(first, share, 0.0).sum(1) / np.maximum(first.sum(1), 1)
-    return samples.spread(np.where(np.isnan(samples.k), np.nan, won))
+    return samples.spread(np.where(np.isnan(samples.k) | np.isnan(held).any(1), np.nan, won))
+
+
+def _weighted_right(samples: Samples, *, by: str) -> Column:
+    """As `_majority_right`, samples counting by a score; unknown where one with an answer has none."""
+    weight = samples.weights.get(by, np.full(len(samples.problem), np.nan))
+    held = np.zeros_like(samples.table)
+    np.add.at(held, (samples.problem[samples.known], samples.meaning[samples.known]), weight[samples.known])
+    return _won(samples, held)
 
 
 @dataclass(frozen=True)
@@ -112,7 +129,7 @@ class SampleMeasure:
     about: str
     compute: Callable[[Samples], Column]
     needs: tuple[str, ...] = ("answer",)
-    """Columns of `traces` without which it is unknown."""
+    """Columns of `traces`, and scores among `WEIGHTS`, without which it is unknown."""
     version: int = 1
 
     def __call__(self, samples: Samples) -> Column:
@@ -161,11 +178,27 @@ CONSISTENCY: tuple[SampleMeasure, ...] = (
         _majority_right,
         needs=("answer", "correct"),
     ),
+    *(
+        SampleMeasure(
+            f"weighted-right/{weight}",
+            "0 to 1",
+            "the weighted vote finds the right answer",
+            f"Whether the answer is right whose samples have the most {weight} together (DeepConf, arXiv 2508.15260).",
+            partial(_weighted_right, by=weight),
+            needs=("answer", "correct", weight),
+        )
+        for weight in WEIGHTS
+    ),
 )
 
 
+def computable(samples: Samples) -> list[SampleMeasure]:
+    """Those of `CONSISTENCY` whose weights are known."""
+    return [one for one in CONSISTENCY if all(name in samples.weights for name in one.needs if name in WEIGHTS)]
+
+
 def compute(samples: Samples, traces: pl.DataFrame) -> pl.DataFrame:
-    """The measures of `CONSISTENCY` as rows of the `values` table."""
+    """The measures of `CONSISTENCY` as rows of the `values` table; without those whose weights are not there."""
     frames = [
         pl.DataFrame({"trace_id": traces["trace_id"], "value": pl.Series(measure(samples), nan_to_null=True)}).select(
             "trace_id",
@@ -173,6 +206,6 @@ def compute(samples: Samples, traces: pl.DataFrame) -> pl.DataFrame:
             pl.lit(measure.version, dtype=pl.Int64).alias("version"),
             "value",
         )
-        for measure in CONSISTENCY
+        for measure in computable(samples)
     ]
     return pl.concat(frames)

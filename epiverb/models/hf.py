@@ -259,6 +259,7 @@ def _described(model: Any, tokenizer: Any) -> dict[str, Any]:
         "device": str(model.device),
         "attention": model.config._attn_implementation,
         "window": loading.window_of(model.config),
+        "vocabulary": getattr(model.config.get_text_config(), "vocab_size", None),
         "eos_token_ids": sorted(loading.end_ids(tokenizer, generation, model.config)),
         "chat_template_sha256": loading.template_hash(tokenizer),
         # What a model's authors suggest is not decoded with unless it was asked for; it is on record.

@@ -72,6 +72,7 @@ class VLLM:
             "commit": getattr(config.hf_config, "_commit_hash", None),
             "dtype": str(config.dtype).removeprefix("torch."),
             "window": self.window,
+            "vocabulary": config.get_vocab_size(),
             "eos_token_ids": sorted(self.eos),
             "chat_template_sha256": loading.template_hash(tokenizer),
             "suggested_not_used": loading.suggestions(generation),

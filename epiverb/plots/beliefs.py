@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from epiverb.plots.style import FAINT, INK, PALETTE, RIGHT, WRONG
+from epiverb.plots.style import FAINT, INK, PALETTE, PAPER, RIGHT, WRONG
 from epiverb.schema import EPISTEMIC
 
 if TYPE_CHECKING:
@@ -31,8 +31,10 @@ def belief_bands(
     """
     names, p_K_N = _bands(beliefs)
     x = beliefs["x"].unique().sort().to_numpy()
-    colours = [RIGHT if right else shade for (_, right), shade in zip(names, _shades(names), strict=True)]
-    ax.stackplot(x, p_K_N, colors=colours, linewidth=0.4, edgecolor="white")
+    ink = [RIGHT if right else WRONG for _, right in names]
+    bands = ax.stackplot(x, p_K_N, colors=ink, linewidth=0.6, edgecolor=PAPER)
+    for band, alpha in zip(bands, _strengths(names), strict=True):
+        band.set_alpha(alpha)
     ax.set_xlim(x[0], max(x[-1], 1))
     ax.set_ylim(0, 1)
     ax.set_xlabel("sentences of the thinking")
@@ -68,12 +70,11 @@ def _bands(beliefs: pl.DataFrame) -> tuple[list[tuple[str, bool]], np.ndarray]:
     return names, np.stack(values)
 
 
-def _shades(names: list[tuple[str, bool]]) -> list[Any]:
-    """Tints of the wrong answers' hue, the likelier the stronger."""
-    from matplotlib.colors import to_rgb
-
-    rgb, count = np.array(to_rgb(WRONG)), len(names)
-    return [tuple(1 - (1 - rgb) * (0.75 - 0.5 * i / max(count, 1))) for i in range(count)]
+def _strengths(names: list[tuple[str, bool]]) -> list[float]:
+    """How much ink each band has: little, so that its name can be read on it in light and dark; right ones the most."""
+    wrong = [i for i, (_, right) in enumerate(names) if not right]
+    faint = {i: 0.34 - 0.22 * place / max(len(wrong), 1) for place, i in enumerate(wrong)}
+    return [faint.get(i, 0.45) for i in range(len(names))]
 
 
 def _name_bands(ax: Axes, names: list[tuple[str, bool]], last: np.ndarray) -> None:
@@ -84,7 +85,7 @@ def _name_bands(ax: Axes, names: list[tuple[str, bool]], last: np.ndarray) -> No
             label = (text if len(text) <= 18 else text[:17] + "…").replace("$", r"\$")
             ax.annotate(
                 f"{label} (right)" if right else label, (0.985, upper - height / 2), xycoords="axes fraction",
-                ha="right", va="center", size=8, color="white" if right else INK,
+                ha="right", va="center", size=8, color=INK,
             )  # fmt: skip
 
 
@@ -111,6 +112,7 @@ def gains(block: Figure, ax: Axes, column: str = "gain") -> Axes:
     _forest(ax, [block[column][kind] for kind in kinds], [KINDS[kind] for kind in kinds])
     ax.set_yticks(np.arange(len(kinds))[::-1], [f"{kind} (n={block['n_sentences'][kind]:,})" for kind in kinds])
     ax.axvline(0, color=FAINT, linewidth=0.8, zorder=0)
+    ax.locator_params(axis="x", nbins=5)
     ax.set_ylim(-0.6, max(len(kinds) - 0.4, 0.6))
     word = "about the answer" if column == "gain" else "on the right answer"
     ax.set_xlabel(f"nats gained {word} a sentence")
@@ -124,14 +126,18 @@ def signals(arm: Figure, ax: Axes, top: int = 16) -> Axes:
     _forest(ax, [row["within"] for row in rows], [PALETTE["uncertainty"]] * len(rows), label="within problems")
     pooled = [row["auroc"]["value"] for row in rows]
     ax.plot(pooled, place - 0.25, "o", color=FAINT, mfc="none", markersize=4, label="pooled")
-    ax.set_yticks(place, [row["name"] for row in rows])
+    ax.set_yticks(place, [_short(row["name"]) for row in rows])
     ax.axvline(0.5, color=FAINT, linewidth=0.8, zorder=0)
-    ax.set_xlim(0, 1)
+    ax.set_xlim(-0.03, 1.03)
     ax.set_ylim(-0.7, max(len(rows) - 0.3, 0.7))
-    ax.set_xlabel("AUROC of right traces over wrong ones")
+    ax.set_xlabel("AUROC, right over wrong")
     if rows:
         ax.legend(frameon=False, ncols=2, loc="lower right", bbox_to_anchor=(1, 1), fontsize=8, labelcolor=INK)
     return ax
+
+
+def _short(name: str, room: int = 28) -> str:
+    return name if len(name) <= room else f"{name[: room // 2]}…{name[-room // 2 + 1 :]}"
 
 
 def _forest(ax: Axes, figures: list[Figure], colours: list[str], label: str | None = None) -> None:

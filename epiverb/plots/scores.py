@@ -84,6 +84,7 @@ def ladder(block: Figure, ax: Axes) -> Axes:
     """What each context tells of the responses written under it, nats a token: the block `richness`."""
     rows = [row for row in block["rows"] if row["guided"]["per_token"]["value"] is not None]
     _whiskers(ax, [row["condition"] for row in rows], [row["guided"]["per_token"] for row in rows], [RIGHT] * len(rows))
+    ax.axvline(0, color=FAINT, linewidth=1)
     ax.set_xlabel("information richness, nats a token")
     return ax
 
@@ -92,10 +93,10 @@ def event(row: Figure, ax: Axes) -> Axes:
     """Entropy around markers of a category and around control positions: one entry of `tokens.events.rows`."""
     width = len(row["marker_curve"]) // 2
     x = np.arange(-width, width + 1)
-    ax.plot(x, row["control_curve"], color=FAINT, label="control positions")
+    ax.plot(x, row["control_curve"], color=FAINT, linestyle="--", label="control positions")
     ax.plot(x, row["marker_curve"], color=PALETTE[row["category"]], label=row["category"])
     ax.axvline(0, color=FAINT, linewidth=1, linestyle=":")
-    ax.set_xlabel(f"tokens from the first one of a marker ({row['n_matched']:,} markers)")
+    ax.set_xlabel(f"tokens from a marker's first one (n = {row['n_matched']:,} of {row['n']:,})")
     ax.set_ylabel("entropy, nats")
     ax.locator_params(axis="x", integer=True)
     ax.legend(frameon=False, fontsize=8, labelcolor=INK, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)

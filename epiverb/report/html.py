@@ -29,10 +29,12 @@ def number(value: float | None, *, share: bool = False) -> str:
     if value is None:
         return "–"
     if share:
-        return f"{100 * value:.1f} %"
-    if value == 0 or abs(value) >= 100:
-        return f"{value:,.0f}"
-    return f"{value:#.3g}".rstrip(".")
+        shown = f"{100 * value:.1f} %"
+    elif value == 0 or abs(value) >= 100:
+        shown = f"{value:,.0f}"
+    else:
+        shown = f"{value:#.3g}".rstrip(".")
+    return shown if any(digit in shown for digit in "123456789") else shown.removeprefix("-")
 
 
 class Markup(str):
@@ -121,10 +123,10 @@ def page(
     """The whole page.
 
     Args:
-        viewer: the piece that `script` (a file among the assets, without its suffix) brings to life.
+        viewer: the piece that `script` (files among the assets, without suffix, a space between them) brings to life.
         data: id -> JSON made by `payload.embedded`, for the script.
     """
-    scripts = [(ASSETS / f"{name}.js").read_text("utf-8") for name in ("common", script) if name]
+    scripts = [(ASSETS / f"{name}.js").read_text("utf-8") for name in ("common", *script.split())]
     blocks = "".join(
         f'<script type="application/json" id="{name}">{value}</script>\n' for name, value in (data or {}).items()
     )

@@ -16,12 +16,17 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from epiverb.report.heat import Heat
 from epiverb.report.labels import shorten
 from epiverb.run import Run
 from epiverb.schema import CATEGORIES, EPISTEMIC
 
 PAGE_BYTES = 1_600_000
-"""Traces on one page; figures, tables and code (0.3 MB) come on top, and the whole stays under 2 MB."""
+"""Traces on one page; figures, tables and code come on top, and the whole stays under 2 MB."""
+FIGURES = 300_000
+"""Figures and tables for which a page has room besides; what goes beyond takes the room of traces."""
+WHOLE = 100
+"""Traces that one page is to hold with their heat, where it could without."""
 FACTS = ("trace_id", "problem_id", "sample", "benchmark", "group", "step", "status", "correct", "n_words")
 
 
@@ -36,11 +41,16 @@ class Page:
     size: int = 0
 
 
-def pages(run: Run, lexicon: str, chosen: np.ndarray) -> Iterator[Page]:
-    """The chosen traces (row numbers, ascending), filled into pages in order."""
-    page, short = Page(), shorten(source["path"] for source in run.summary["sources"])
+def pages(run: Run, lexicon: str, chosen: np.ndarray, heat: Heat, spent: int = 0) -> Iterator[Page]:
+    """The chosen traces (row numbers, ascending), filled into pages in order.
+
+    Args:
+        spent: bytes of figures and tables on the first page.
+    """
+    page, short = Page(size=max(0, spent - FIGURES)), shorten(source["path"] for source in run.summary["sources"])
+    _fit(run, lexicon, chosen, heat)
     for low in range(0, len(chosen), 200):
-        for facts, packed in _pack(run, lexicon, chosen[low : low + 200], short):
+        for facts, packed in _pack(run, lexicon, chosen[low : low + 200], short, heat):
             size = len(packed) + len(embedded(facts))
             if page.packed and page.size + size > PAGE_BYTES:
                 yield page
@@ -51,6 +61,17 @@ def pages(run: Run, lexicon: str, chosen: np.ndarray) -> Iterator[Page]:
     yield page
 
 
+def _fit(run: Run, lexicon: str, chosen: np.ndarray, heat: Heat) -> None:
+    """Keep as many measures of heat as let a page hold `WHOLE` traces, going by a few of them; one in any case."""
+    few = chosen[choose(len(chosen), 20)]
+    room = PAGE_BYTES / min(WHOLE, max(len(chosen), 1))
+    while len(heat.scales) > 1:
+        sizes = [len(packed) for _, packed in _pack(run, lexicon, few, {}, heat)]
+        if not sizes or np.mean(sizes) <= room:
+            return
+        heat.keep(len(heat.scales) - 1)
+
+
 def choose(n_traces: int, most: int) -> np.ndarray:
     """Row numbers of the traces to show: all, or `most` of them spread evenly over the run."""
     if n_traces <= most:
@@ -58,9 +79,14 @@ def choose(n_traces: int, most: int) -> np.ndarray:
     return np.unique(np.linspace(0, n_traces - 1, most).round().astype(np.int64))
 
 
-def _pack(run: Run, lexicon: str, rows: np.ndarray, short: dict[str, str]) -> Iterator[tuple[list[Any], str]]:
-    several = len(short) > 1
-    for trace, document in documents(run, lexicon, rows):
+def _pack(
+    run: Run, lexicon: str, rows: np.ndarray, short: dict[str, str], heat: Heat
+) -> Iterator[tuple[list[Any], str]]:
+    several, shown = len(short) > 1, list(documents(run, lexicon, rows))
+    shades = heat.of({trace["trace_id"]: document["response"] or "" for trace, document in shown})
+    for trace, document in shown:
+        if trace["trace_id"] in shades:
+            document["heat"] = shades[trace["trace_id"]]
         trace["group"] = trace["condition"] or (short[trace["source"]] if several else None)
         epistemic = sum(span[2] < len(EPISTEMIC) for span in document["hits"])
         yield [*(trace[name] for name in FACTS), epistemic], deflated(document)

@@ -11,6 +11,7 @@ import numpy as np
 
 from epiverb.report import scores
 from epiverb.report.figures import figures
+from epiverb.report.heat import Heat
 from epiverb.report.html import links, number, page, spread, table, text
 from epiverb.report.html import part as viewer_part
 from epiverb.report.labels import shorten
@@ -43,12 +44,13 @@ def write(run_path: str | Path, out: str | Path, *, max_traces: int = 1000) -> l
     summary = run.summary
     lexicon = next(iter(summary["lexicons"]))
     chosen = choose(summary["n_traces"], max_traces)
-    parts = list(pages(run, lexicon, chosen))
+    heat, findings = Heat(run), _findings(run, summary)
+    parts = list(pages(run, lexicon, chosen, heat, spent=len(findings.encode())))
     names = [out.name if index == 0 else f"{out.stem}-{index + 1}{out.suffix}" for index in range(len(parts))]
     title = f"epiverb: {summary['n_traces']:,} traces"
     written = []
     for index, part in enumerate(parts):
-        body = _findings(run, summary) if index == 0 else ""
+        body = findings if index == 0 else ""
         shown = text(_shown(summary["n_traces"], chosen, parts, index))
         pages_line = links(names, index)
         document = page(
@@ -57,8 +59,12 @@ def write(run_path: str | Path, out: str | Path, *, max_traces: int = 1000) -> l
             pages=pages_line,
             body=body,
             viewer=viewer_part("viewer", shown=shown, pages=pages_line),
-            script="report",
-            data={"facts": embedded(part.facts), "packed": embedded(part.packed)},
+            script="heat report",
+            data={
+                "facts": embedded(part.facts),
+                "packed": embedded(part.packed),
+                "shades": embedded(heat.described()),
+            },
         )
         written.append(out.with_name(names[index]))
         written[-1].write_text(document, "utf-8")

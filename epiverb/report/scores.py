@@ -30,6 +30,10 @@ def section(run: Path) -> str:
     ]
     if "beliefs" in document:
         parts.append(_beliefs(run, document["beliefs"]))
+    if "mi" in document:
+        parts.append(beliefs.information(document["mi"]))
+    if "agreement" in document:
+        parts.append(beliefs.agreed(document["agreement"]))
     if "signals" in document:
         parts.append(beliefs.judged(document["signals"]))
     return f"<h2>What the model computes</h2>{''.join(parts)}" if any(parts) else ""
@@ -65,8 +69,8 @@ def _event(row: Figure, block: Figure) -> str:
     plots.event(row, ax)
     title = f"{block['of'].capitalize()} around {row['category']}"
     note = (
-        f"Mean over markers and over matched positions of the same traces. The rise behind a marker less that at controls: "
-        f"{interval(row['difference'])} nats."
+        f"Mean over the {row['n_matched']:,} of {row['n']:,} markers that stand alone and have a matched position in their "
+        f"trace. The rise behind a marker less that at controls: {interval(row['difference'])} nats."
     )
     return figure(title, note, svg(fig, title, interval(row["difference"])))
 
@@ -95,7 +99,7 @@ def _forks(block: Figure) -> str:
 
 def _richness(block: Figure) -> str:
     told = f"{block['n_traces']:,} traces: how much likelier a response is behind the context than behind the question alone."
-    head = ("context", "traces", "nats a trace", "nats a token", "a token, traces without it")
+    head = ("context", "traces", "nats a trace", "nats a token", "a token, traces without it", "H(y|x) − H(y|x,c)")
     rows = [
         (
             row["condition"],
@@ -103,11 +107,16 @@ def _richness(block: Figure) -> str:
             spread(row["guided"]["per_trace"]),
             spread(row["guided"]["per_token"]),
             spread(row["unguided"]["per_token"]),
+            spread(row["entropy_difference"]),
         )
         for row in block["rows"]
     ]
-    drawn = _whiskers("The ladder of contexts", "Nats a token.", plots.ladder, block, len(rows))
-    return _prelude("Information richness", told, block) + _figures([drawn]) + table("The ladder", head, rows)
+    note = (
+        "How much likelier a token is behind each context, on the traces written under it; whiskers are 95 % intervals."
+    )
+    drawn = _whiskers("The ladder of contexts", note, plots.ladder, block, len(rows))
+    body = table("Information richness of each context, nats", head, rows)
+    return _prelude("Information richness", told, block) + _figures([drawn]) + body
 
 
 def _pressure(block: Figure) -> str:
@@ -135,7 +144,24 @@ def _pressure(block: Figure) -> str:
     ]
     head = ("context", "change asked for", "student, per 1,000 tokens", "teacher, per 1,000 tokens")
     body = table("Contexts by the change in marker probability that they ask for", head, rows)
-    return _prelude("Suppression pressure", block["sentence"], block) + _figures(drawn) + body
+    return _prelude("Suppression pressure", block["sentence"], block) + _figures(drawn) + body + _words(block)
+
+
+def _words(block: Figure) -> str:
+    """KL on each marker over that on all tokens, a column a context: the paper's table."""
+    by = {(row["marker"], one["context"]): row for one in block["contexts"] for row in one["words"]}
+    contexts = [one["context"] for one in block["contexts"]]
+    count = {marker: row["n"] for (marker, _), row in by.items()}
+    rows = [
+        (marker, f"{n:,}", *(spread(by[marker, one]["ratio"] if (marker, one) in by else None) for one in contexts))
+        for marker, n in sorted(count.items(), key=lambda item: -item[1])
+    ]
+    if not rows:
+        return ""
+    body = table(
+        "KL of student from teacher on a marker, times the mean of all tokens", ("marker", "tokens", *contexts), rows
+    )
+    return f"<details><summary>Pressure on every marker</summary>{body}</details>"
 
 
 def _beliefs(run: Path, block: Figure) -> str:

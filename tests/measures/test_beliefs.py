@@ -141,3 +141,20 @@ def test_every_measure_says_what_it_is():
         assert measure.unit
         assert measure.direction
         assert measure.about.endswith(".")
+
+
+def test_underthinking_by_hand():
+    """Wrong in the end; the right answer leads first behind sentence 2 of 5, ten tokens each: 30 of 50 came after it."""
+    rows = [[0.5, 0.5], [0.4, 0.6], [0.7, 0.3], [0.3, 0.7], [0.6, 0.4], [0.1, 0.9]]
+    assert value("belief-underthinking", belief(rows, own=1)) == pytest.approx(1 - 20 / 50)
+    assert np.isnan(value("belief-underthinking", belief(rows, own=0)))  # a right trace has none
+    assert np.isnan(value("belief-underthinking", belief(rows, own=None)))
+    assert (
+        value("belief-underthinking", belief([[0.9, 0.1], [0.1, 0.9], [0.2, 0.8]], own=1)) == 0
+    )  # no thought is right
+
+
+def test_importance_of_a_sentence_is_what_it_adds_to_the_right_answer():
+    told = value("belief-importance", WANDERS)
+    assert np.isnan(told[0])
+    np.testing.assert_allclose(told[1:], [0.3, -0.5, 0.1, 0.5, 0.05])

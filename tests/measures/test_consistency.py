@@ -38,7 +38,7 @@ def test_by_hand():
     assert BY_NAME["answered"](told).tolist() == [0.8] * 5
     assert BY_NAME["majority-right"](told).tolist() == [1] * 5
     rows = compute(told, frame)
-    assert len(rows) == 5 * len(CONSISTENCY)
+    assert len(rows) == 5 * len([m for m in CONSISTENCY if not m.name.startswith("weighted")])
     assert rows["value"].null_count() == 1
 
 
@@ -58,3 +58,19 @@ def test_too_few_answers_say_nothing(rows):
     for measure in CONSISTENCY:
         if measure.name != "answered":
             assert np.isnan(measure(told)).all(), measure.name
+
+
+def test_the_weighted_vote_by_hand():
+    """Two wrong samples of confidence 1 and 2 against a right one of 4; a tie in weight counts half; no weight, no vote."""
+    rows = [("p", 0, False, None), ("p", 0, False, None), ("p", 1, True, None), ("p", -1, False, None)]
+    rows += [("q", 0, True, None), ("q", 1, False, None), ("r", 0, True, None), ("r", 1, False, None)]
+    plain, frame = samples(rows)
+    weight = np.array([1.0, 2, 4, np.nan, 3, 3, 1, np.nan])
+    told = Samples.of(frame, plain.meaning, {"confidence": weight})
+    weighted = BY_NAME["weighted-right/confidence"](told)
+    assert weighted[:6].tolist() == [1, 1, 1, 1, 0.5, 0.5]
+    assert np.isnan(weighted[6:]).all()
+    assert BY_NAME["majority-right"](told)[:4].tolist() == [0] * 4
+    names = set(compute(told, frame)["measure"])
+    assert "weighted-right/confidence" in names
+    assert "weighted-right/confidence-tail" not in names

@@ -62,6 +62,8 @@ def test_a_trace_as_heat_with_its_markers():
 
 def test_event_curves():
     _, (ax,) = axes(2)
-    scores.event({"category": "uncertainty", "n_matched": 5, "marker_curve": [1, 2, 3], "control_curve": [1, 1, 1]}, ax)
+    scores.event(
+        {"category": "uncertainty", "n": 9, "n_matched": 5, "marker_curve": [1, 2, 3], "control_curve": [1, 1, 1]}, ax
+    )
     assert ax.lines[1].get_xdata().tolist() == [-1, 0, 1]
     assert ax.lines[1].get_ydata().tolist() == [1, 2, 3]

@@ -237,6 +237,7 @@ def test_numbers_have_three_digits():
     values = (0, 27, 99.96, 100, 1234.5, 0.038, 1, None, -3)
     assert [number(value) for value in values] == ["0", "27.0", "100", "100", "1,234", "0.0380", "1.00", "–", "-3.00"]
     assert number(0.5, share=True) == "50.0 %"
+    assert [number(-0.0004, share=True), number(-0.0006, share=True), number(-0.0)] == ["0.0 %", "-0.1 %", "0"]
     assert interval({"value": 0.5, "lo": 0.25, "hi": 0.75}, share=True) == "50.0 % [25.0, 75.0 %]"
     assert interval({"value": 0.5, "lo": None, "hi": None}) == "0.500"
 

@@ -46,11 +46,19 @@ def test_the_section_says_what_the_document_says(scored, page):
     body = page.locator("body").inner_text()
     assert document["pressure"]["sentence"].split(" (")[0].replace(" %", "\u00a0%") in body
     signal = document["signals"]["arms"][0]["rows"][0]
-    assert signal["name"] in page.locator("table", has=page.locator("caption", has_text="AUROC")).first.inner_text()
+    every = page.locator("table", has=page.locator("caption", has_text="Every score against correctness")).first
+    assert signal["name"] in every.text_content()
+    assert interval(signal["prr"]) in every.text_content()
+    words = page.locator("table", has=page.locator("caption", has_text="KL of student from teacher on a marker"))
+    assert interval(document["pressure"]["contexts"][0]["words"][0]["ratio"]) in words.text_content()
     rung = document["richness"]["rows"][0]["guided"]["per_token"]
-    ladder = page.locator("table", has=page.locator("caption", has_text="The ladder")).inner_text()
+    ladder = page.locator("table", has=page.locator("caption", has_text="Information richness of each")).inner_text()
     assert interval(rung) in ladder
     assert len(document["tokens"]["shown"]["rows"]) == 3
+    page.keyboard.press("h")
+    assert "nats" in page.locator("#heat-legend").inner_text()
+    assert page.evaluate("[...CSS.highlights.keys()].some(name => name.startsWith('heat-'))")
+    assert page.seen["errors"] == []
     assert not list(scored.glob(".report*"))
 
 

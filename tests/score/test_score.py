@@ -92,7 +92,7 @@ def test_forks_and_events_are_of_the_markers_that_are_there(epiverb, run, model)
 def test_stored_log_probabilities_give_bounds_that_hold_what_the_model_gives(epiverb, run, model):
     epiverb("score", run, "-m", model, *SHORT, "-q")
     exact = _series(run, "entropy")
-    done = epiverb("score", run, *SHORT, "--vocabulary", 600, "--top-k", 5, "--json", "-q")
+    done = epiverb("score", run, *SHORT, "--top-k", 5, "--json", "-q")
     assert done.json["tokens"]["model"] is None
     low, high = _series(run, "entropy-lower"), _series(run, "entropy-upper")
     assert not _series(run, "entropy")  # a stage replaces what it put there before

@@ -19,13 +19,16 @@
     return button;
   });
   const { count, enabled } = chips(byId("text"));
+  const heat = epiverb.heat(byId("text"));
+  let doc = null;
 
   const open = async (fact, marker = null) => {
     current = fact;
     at = -1;
     list.select(fact.row);
-    const doc = await unpack(packed[fact.row]);
+    const own = await unpack(packed[fact.row]);
     if (current !== fact) return;
+    doc = own;
     byId("name").replaceChildren(...visible(fact.id));
     byId("about").replaceChildren(...visible([told(fact), verdict(fact.correct), fact.status, `${fact.words.toLocaleString("en")} words`,
       markers(fact.hits), doc.answer !== null && `answer ${doc.answer}`, doc.gold !== null && `reference ${doc.gold}`].filter(Boolean).join(" · ")));
@@ -34,6 +37,7 @@
     const body = drawn(doc);
     marks = body.marks;
     byId("text").replaceChildren(body.nodes);
+    heat.show(doc);
     count(doc.hits);
     byId("say").textContent = "";
     byId("text").scrollTop = 0;
@@ -49,9 +53,10 @@
     at = place;
     marks[at].classList.add("here");
     marks[at].scrollIntoView({ block: "center" });
-    byId("say").textContent = `${marks[at].title}: ${marks[at].textContent}`;
+    say();
     remember();
   };
+  const say = () => { byId("say").textContent = at < 0 ? "" : `${marks[at].title}: ${marks[at].textContent}${heat.told(marks[at])}`; };
   const move = (direction) => {
     const place = shown.indexOf(current) + direction;
     if (shown[place]) open(shown[place]);
@@ -60,11 +65,13 @@
   const remember = () => {
     const state = new URLSearchParams({ trace: current.id });
     if (at >= 0) state.set("marker", marks[at].dataset.start);
+    if (heat.chosen()) state.set("heat", heat.chosen());
     history.replaceState(null, "", `#${state}`);
   };
   const recall = () => {
     const state = new URLSearchParams(location.hash.slice(1));
     const fact = facts.find((one) => one.id === state.get("trace"));
+    if (state.has("heat")) heat.choose(state.get("heat"));
     if (!fact && state.has("trace")) byId("number").textContent += "; the one in the address is not among them";
     if (fact) open(fact, state.has("marker") ? Number(state.get("marker")) : null);
     return Boolean(fact);
@@ -89,7 +96,8 @@
   fill("by-group", distinct(grouped));
   for (const id of ["by-verdict", "by-status", "by-group", "sort"]) byId(id).addEventListener("change", filter);
   byId("by-text").addEventListener("input", filter);
-  keys({ n: () => move(1), p: () => move(-1), j: () => step(1), k: () => step(-1), "?": () => { byId("keys").open = !byId("keys").open; } });
+  keys({ n: () => move(1), p: () => move(-1), j: () => step(1), k: () => step(-1), h: heat.next, "?": () => { byId("keys").open = !byId("keys").open; } });
+  heat.changed(() => { if (doc) heat.show(doc); say(); remember(); });
   addEventListener("hashchange", recall);
   filter();
   recall();

@@ -12,6 +12,7 @@ from epiverb.errors import ConfigError
 from epiverb.measures.base import Hits
 from epiverb.measures.markers import cover
 from epiverb.measures.mi import MOST_TOKENS, PEAKS, SIGMA, overlap, peaks, trajectory
+from epiverb.measures.scored import MI
 from epiverb.models.heads import Split
 from epiverb.run import conform
 from epiverb.stats.beliefs import mean_table
@@ -22,12 +23,8 @@ from epiverb.verbs.scoring.source import Aligned
 from epiverb.verbs.scoring.store import Parts
 
 STAGE = "mi"
-NAMES = ("mi-mean", "mi-peaks/share", "mi-peaks/lift")
-UNITS = {
-    "mi-mean": "normalised HSIC",
-    "mi-peaks/share": "share of the peaks",
-    "mi-peaks/lift": "times the share of all tokens",
-}
+UNITS = {measure.name: measure.unit for measure in MI}
+NAMES = tuple(UNITS)
 SCHEMA: dict[str, Any] = {
     "trace_id": pl.String, "fault": pl.String, "position": pl.Int64, "mi": pl.Float64, "marker": pl.Boolean,
 }  # fmt: skip
@@ -114,7 +111,8 @@ def _finish(job: Job, parts: Parts, traces: pl.DataFrame) -> dict[str, Any]:
         at = overlap(peaks(told), own["marker"].to_numpy())
         known = told[np.isfinite(told)]
         figures = (float(known.mean()) if len(known) else np.nan, at["share"], at["lift"])
-        values += [(str(key), name, 1, x if np.isfinite(x) else None) for name, x in zip(NAMES, figures, strict=True)]
+        told_of = zip(MI, figures, strict=True)
+        values += [(str(key), one.name, one.version, x if np.isfinite(x) else None) for one, x in told_of]
     table = pl.DataFrame(values, schema=ROW, orient="row")
     points = kept.select(
         "trace_id", pl.lit("mi").alias("measure"), pl.lit("token").alias("axis"),

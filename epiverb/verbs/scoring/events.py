@@ -10,6 +10,7 @@ import polars as pl
 
 from epiverb.measures.base import Hits
 from epiverb.measures.markers import Covered, around, controls, cover
+from epiverb.measures.scored import FORK_MARKERS, FORK_SHARE
 from epiverb.measures.tokens import FORKS
 from epiverb.schema import CATEGORIES
 from epiverb.stats.combine import combined
@@ -177,6 +178,7 @@ def _values(gathered: dict[str, dict[str, Any]]) -> pl.DataFrame:
     for key, one in gathered.items():
         cells = [cell for name, cell in one["by"].items() if name in CATEGORIES[:4]]
         known = sum(cell["known"] for cell in cells)
-        rows.append((key, "fork-share", 1, one["forks"] / one["n"] if one["n"] else None))
-        rows.append((key, "fork-markers", 1, sum(cell["forks"] for cell in cells) / known if known else None))
+        rows.append((key, FORK_SHARE.name, FORK_SHARE.version, one["forks"] / one["n"] if one["n"] else None))
+        begun = sum(cell["forks"] for cell in cells) / known if known else None
+        rows.append((key, FORK_MARKERS.name, FORK_MARKERS.version, begun))
     return pl.DataFrame(rows, schema=VALUES, orient="row")

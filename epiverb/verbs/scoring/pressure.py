@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 
 from epiverb.errors import DataError
+from epiverb.measures.scored import PRESSURE
 from epiverb.models.scorer import Pair, Scored
 from epiverb.run import conform
 from epiverb.verbs.sampling.store import write
@@ -202,7 +203,7 @@ def _install(job: Job, parts: Parts, sums: pl.DataFrame) -> dict[str, Any]:
         whole.select(
             "trace_id",
             pl.format(f"pressure/{{}}/{name}", "context").alias("measure"),
-            pl.lit(1).alias("version"),
+            pl.lit(PRESSURE[0].version).alias("version"),
             column.alias("value"),
         )
         for name, column in columns.items()

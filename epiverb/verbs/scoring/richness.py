@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from epiverb.errors import DataError
+from epiverb.measures.scored import RICHNESS
 from epiverb.models.prompt_logprobs import PromptScorer
 from epiverb.models.scorer import Pair, Scored, Scorer
 from epiverb.run import conform
@@ -141,7 +142,7 @@ def _finish(job: Job, parts: Parts, traces: pl.DataFrame, prompts: Prompts) -> d
     table = rows.select(
         "trace_id",
         pl.format("richness/{}", "arm").alias("measure"),
-        pl.lit(1).alias("version"),
+        pl.lit(RICHNESS.version).alias("version"),
         pl.col("gain").alias("value"),
     )
     path = parts.folder / "values" / "00000.parquet"

@@ -106,6 +106,26 @@ def install(run: Run, stage: str, table: str, rows: Sequence[Path], own: Sequenc
         scratch.unlink(missing_ok=True)
 
 
+def replace(run: Run, table: str, rows: pl.LazyFrame) -> None:
+    """Put a table that one stage alone writes into the run, whole or not at all; none where there are no rows.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    path = run.path / f"{table}.parquet"
+    if not len(rows.head(1).collect()):
+        path.unlink(missing_ok=True)
+        return
+    scratch = path.with_name(f".{path.name}.partial")
+    try:
+        rows.sink_parquet(scratch, compression="zstd", statistics=False)
+        os.replace(scratch, path)
+    except OSError as error:
+        raise StorageError(f"{path}: {error.strerror or error}") from None
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
 def documents(run: Path) -> dict[str, Any]:
     """What earlier commands added, by stage; empty where nothing was."""
     path = run / DOCUMENT

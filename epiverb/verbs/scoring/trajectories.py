@@ -18,10 +18,13 @@ from epiverb.verbs.scoring.events import study
 from epiverb.verbs.scoring.job import Job, Keeper, reasons, sets_of
 from epiverb.verbs.scoring.shown import shown
 from epiverb.verbs.scoring.source import COLUMNS, Aligned
-from epiverb.verbs.scoring.store import Parts, claimed, install, remember
+from epiverb.verbs.scoring.store import Parts, claimed, install, remember, replace
 from epiverb.verbs.scoring.stored import bounded, fault, schema_of, stored
 
 STAGE = "tokens"
+NO_UPPER = (
+    "tokens: the upper bound on entropy is unknown: how many tokens the vocabulary has is not told; pass --vocabulary N"
+)
 
 
 def trajectories(job: Job) -> dict[str, Any]:
@@ -114,6 +117,7 @@ def _finish(job: Job, parts: Parts, traces: pl.DataFrame, sets: dict[str, list[i
     names = claimed(job.run.path, STAGE, own)
     for name in ("values", "points"):
         install(job.run, STAGE, name, files[name], names)
+    replace(job.run, "spans", _spans(job, rows))
     document = (
         _document(job, traces, table, faults, rows, exact, sets)
         | events
@@ -121,6 +125,14 @@ def _finish(job: Job, parts: Parts, traces: pl.DataFrame, sets: dict[str, list[i
     )
     remember(job.run.path, STAGE, document)
     return document
+
+
+def _spans(job: Job, rows: pl.LazyFrame) -> pl.LazyFrame:
+    """Where the tokens stand of those traces whose tokens the run does not keep; -1 is unknown."""
+    kept = job.run.scan("tokens").select("trace_id").unique().collect()["trace_id"]
+    own = rows.filter(pl.col("fault").is_null() & ~pl.col("trace_id").is_in(kept.to_list()))
+    places = [pl.when(pl.col(name) >= 0).then(name).alias(name) for name in ("start", "end")]
+    return own.select("trace_id", "position", *places)
 
 
 def _names(files: list[Path]) -> list[str]:
@@ -182,7 +194,11 @@ def _document(
         pl.len(), pl.col("low").is_nan().sum() if job.scorer else pl.lit(0)
     )
     n_tokens, n_unknown = counted.collect().row(0)
+    bounded = (
+        not exact and table.filter((pl.col("measure") == "entropy-upper") & pl.col("value").is_not_null()).is_empty()
+    )
     return {
+        "notes": [NO_UPPER] if bounded else [],
         "model": job.scorer.used if job.scorer else None,
         "entropy": "exact" if exact else f"bounds from {'prompt' if job.scorer else 'stored'} top-k log-probabilities",
         "n_traces": len(traces),
