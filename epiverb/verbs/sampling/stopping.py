@@ -45,12 +45,12 @@ def told(store: Store, tally: Tally) -> Iterator[None]:
 
 
 def _kept(store: Store, tally: Tally) -> str:
-    """What is there, as a sentence; empty where that is nothing."""
+    """What is there, as a sentence; empty where nothing was begun."""
     if (store.out / "run.json").is_file():
         return f"{store.out} is finished."
     there = store.drawn().filter(pl.col("finish_reason") != "error").select(pl.len()).collect().item()
     of = f" of {tally.total:,}" if tally.total else ""
-    return f"{there:,}{of} samples are kept in {store.out}; the same command continues." if there else ""
+    return f"{there:,}{of} samples are kept in {store.out}; the same command continues." if there or of else ""
 
 
 @contextmanager
