@@ -72,7 +72,9 @@ def test_case_and_place_decide_among_words_of_one_frequency() -> None:
 
 def test_what_is_steered_within_words_is_matched_by_its_occurrences_within_words() -> None:
     # By hand: wait 10 + waiting 20 = 30, likely 0 + unlikely 8; alpha 10 + alphabet 21 = 31, beta 9. "it" is within wait.
-    texts = text_of({"wait": 10, "waiting": 20, "unlikely": 8, "alpha": 10, "alphabet": 21, "beta": 9, "it": 30, "we": 10})
+    texts = text_of(
+        {"wait": 10, "waiting": 20, "unlikely": 8, "alpha": 10, "alphabet": 21, "beta": 9, "it": 30, "we": 10}
+    )
     lex = lexicon("substring", reconsideration=["wait"], uncertainty=["likely"])
     control = matched(lex, written_counts(texts), seed=0, inside_words=True)
     found = {pair["form"]: (pair["n_form"], pair["control"], pair["n_control"]) for pair in control.pairs}

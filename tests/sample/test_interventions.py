@@ -66,7 +66,21 @@ def reference(tmp_path_factory):
 
 
 def test_a_control_bans_other_words_as_frequent_as_the_markers(epiverb, model, problems, base, reference):
-    flags = ("sample", "-m", model, "-d", problems, "-n", 2, *HOT, "--ban", "kim2026-words", "--control", "-o", "control")
+    flags = (
+        "sample",
+        "-m",
+        model,
+        "-d",
+        problems,
+        "-n",
+        2,
+        *HOT,
+        "--ban",
+        "kim2026-words",
+        "--control",
+        "-o",
+        "control",
+    )
     assert "--reference" in epiverb(*flags).message
     result = epiverb(*flags, "--reference", reference)
     assert result.code == 0, result.err
