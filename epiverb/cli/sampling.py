@@ -155,7 +155,10 @@ def _name(row: Figure, by: list[str]) -> str:
 
 
 def _decoding(manifest: dict[str, Any]) -> str:
-    shown = ", ".join(f"{key} {value}" for key, value in manifest["decoding"].items() if value not in (None, [], {}))
+    told = (
+        (key.replace("_", " "), value) for key, value in manifest["decoding"].items() if value not in (None, [], {})
+    )
+    shown = ", ".join(key if value is True else f"{key} {value}" for key, value in told)
     return printable(f"{manifest['model']} ({manifest['published']['family']}): {shown}")
 
 

@@ -43,7 +43,7 @@ class Intervention:
     """What is done to the model while it decodes. Nothing, unless asked for; each is written into the run."""
 
     ban: str | None = setting(None, metavar="LEXICON")
-    """Make a lexicon's epistemic markers impossible."""
+    """Make a lexicon's epistemic markers impossible, wherever it counts them: kim2026 within words too, kim2026-words not."""
     penalise: str | None = setting(None, metavar="LEXICON")
     """Make a lexicon's epistemic markers rarer, by --amount."""
     boost: str | None = setting(None, metavar="LEXICON")

@@ -47,6 +47,8 @@ class Request:
     """Index of the first sample wanted (a continued run has the earlier ones)."""
     n: int | None = None
     """Samples of this request; None: `Sampling.n`."""
+    contextual: bool = False
+    """The messages show more than the question, so that a recorded answer to the question alone is none to them."""
 
 
 @dataclass(frozen=True)

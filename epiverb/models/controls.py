@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -58,6 +58,8 @@ class ControlSet:
     absent: tuple[str, ...]
     """Forms that the reference does not hold: they have no frequency to match, and a ban of them changes nothing there."""
     seed: int
+    inside_words: bool = False
+    """Whether occurrences within other words are counted, of forms and of controls; so they are steered, too."""
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -71,6 +73,7 @@ class ControlSet:
         return {
             "control": self.name,
             "seed": self.seed,
+            "inside_words": self.inside_words,
             "n_words": len(self.pairs),
             "n_absent": len(self.absent),
             "max_abs_log_ratio": max(ratios),
@@ -89,13 +92,14 @@ def written_counts(texts: pl.Series) -> dict[str, int]:
     return dict(table.iter_rows())
 
 
-def phrase_counts(lex: Lexicon, texts: pl.Series) -> dict[str, int]:
-    """Form of several words -> its occurrences that no letter touches."""
+def phrase_counts(lex: Lexicon, texts: pl.Series, *, inside_words: bool = False) -> dict[str, int]:
+    """Form of several words -> its occurrences that no letter touches; with `inside_words` all of them."""
     from epiverb.text.match import Matcher
 
     matcher = Matcher([lex])
     found = matcher.candidates(texts.fill_null(""))
-    hits = np.bincount(found.pattern[found.free()], minlength=len(matcher.patterns))
+    counted = found.pattern if inside_words else found.pattern[found.free()]
+    hits = np.bincount(counted, minlength=len(matcher.patterns))
     counts: dict[str, int] = {}
     for pattern, n in zip(matcher.patterns, hits.tolist(), strict=True):
         form = pattern.replace("’", "'")
@@ -118,7 +122,7 @@ def uses(counts: Mapping[str, int]) -> dict[str, Use]:
 
 def matched(
     lex: Lexicon, counts: Mapping[str, int], *, seed: int, categories: Sequence[str] | None = None,
-    keep_controls: bool = False, phrases: Mapping[str, int] | None = None,
+    keep_controls: bool = False, phrases: Mapping[str, int] | None = None, inside_words: bool = False,
 ) -> ControlSet:  # fmt: skip
     """For each form of a lexicon that occurs, another word that occurs as often.
 
@@ -132,6 +136,7 @@ def matched(
         categories: whose forms are matched; None: the epistemic ones.
         keep_controls: let words of the control classes (boosters, procedural words) be chosen.
         phrases: occurrences of forms of several words, which `counts` cannot hold.
+        inside_words: count occurrences within other words as well, where the markers are steered there.
 
     Raises:
         DataError: no form occurs, or there are too few other words.
@@ -139,12 +144,14 @@ def matched(
     known = uses(counts)
     wanted = [c for c in lex.forms if c in (EPISTEMIC if categories is None else categories)]
     forms = list(dict.fromkeys(f for c in wanted for several in lex.forms[c].values() for f in several))
+    if inside_words:
+        known = _within(known, forms)
     known |= {form: Use(n, 0.0, 1.0) for form, n in (phrases or {}).items() if n > 0 and form not in known}
     present = [form for form in forms if form in known]
     if not present:
         raise DataError(f"control set: none of the markers of {lex.name} occurs in the reference; give other traces.")
-    banned = _excluded(lex, keep_controls)
-    pool = sorted(w for w in known if len(w) > 1 and " " not in w and not _touches(w, banned))
+    banned, least = _excluded(lex, keep_controls), 2 if inside_words else 4
+    pool = sorted(w for w in known if len(w) > 1 and " " not in w and not _touches(w, banned, least))
     if len(pool) < len(present):
         raise DataError(f"control set: {len(pool)} other words for {len(present)} markers; give more reference text.")
     rng, pairs = np.random.default_rng(seed), {}
@@ -154,21 +161,33 @@ def matched(
         pool.remove(control)
         pairs[form] = _pair(form, control, known)
     absent = tuple(form for form in forms if form not in known)
-    return ControlSet(f"matched-{lex.name}", tuple(pairs[form] for form in present), absent, seed)
+    return ControlSet(f"matched-{lex.name}", tuple(pairs[form] for form in present), absent, seed, inside_words)
+
+
+def _within(known: Mapping[str, Use], forms: Sequence[str]) -> dict[str, Use]:
+    """Word -> its use with the occurrences within other words counted in; forms that occur only there as well."""
+    import polars as pl
+
+    words = pl.DataFrame({"word": list(known), "n": [use.n for use in known.values()]})
+    several = [*known, *(form for form in forms if form not in known and form.isalpha())]
+    parts = words.select("n", part=pl.col("word").str.extract_many(several, overlapping=True)).explode("part")
+    sums = dict(parts.drop_nulls().group_by("part").agg(pl.col("n").sum()).iter_rows())
+    return {word: replace(known.get(word, Use(0, 0.0, 0.0)), n=sums[word]) for word in several if word in sums}
 
 
 def _excluded(lex: Lexicon, keep_controls: bool) -> tuple[set[str], set[str]]:
     """Words that are left out, and single-word markers that must not be a part of a control, or the other way round."""
     classes = [c for c in lex.forms if c not in CONTROLS or not keep_controls]
     forms = {form for c in classes for several in lex.forms[c].values() for form in several}
-    return {word for form in forms for word in form.split()}, {
-        form for form in forms if form.isalpha() and len(form) > 3
-    }
+    return {word for form in forms for word in form.split()}, {form for form in forms if form.isalpha()}
 
 
-def _touches(word: str, banned: tuple[set[str], set[str]]) -> bool:
+def _touches(word: str, banned: tuple[set[str], set[str]], least: int = 4) -> bool:
+    """Whether a word is a marker's, or one is within the other; parts of fewer than `least` letters do not count."""
     words, markers = banned
-    return word in words or any(marker in word or (len(word) > 3 and word in marker) for marker in markers)
+    return word in words or any(
+        (len(marker) >= least and marker in word) or (len(word) >= least and word in marker) for marker in markers
+    )
 
 
 def _nearest(use: Use, pool: list[str], known: Mapping[str, Use], rng: np.random.Generator) -> str:

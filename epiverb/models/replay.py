@@ -42,14 +42,17 @@ class Replay:
     A request is matched by the first of these that the recording holds: its exact prompt; its key, `benchmark/problem_id` or
     `problem_id`; the hash of its question. Where the recording calls the benchmark something else, or does not name it, the
     `problem_id` alone decides, if only one benchmark of the recording has it; `used["n_by_problem_id"]` counts these
-    requests. Where several have it, that is an error, and the options below choose. Where several arms hold the problem, it
-    is the one with the shortest prompt that contains the request's last turn. Sample `j` is the recorded sample `j`. What
-    was not recorded comes back as an error, so that it is counted.
+    requests. Where several have it, that is an error, and the options below choose. Of the arms that hold the problem it is
+    the one with the shortest prompt that contains the request's last turn. Where one arm holds it and its prompt does not,
+    it answers a bare question all the same (`used["n_other_prompt"]` counts them), but not a question under a context:
+    that is an error. Sample `j` is the recorded sample `j`. What was not recorded comes back as an error, so that it is
+    counted.
 
     Args:
         model: a trace file in any format that epiverb reads, a folder, or a run.
-        condition: only the traces of this arm.
+        condition: only the traces of this arm, whatever their prompts.
         benchmark: only the traces of this benchmark.
+        any_prompt: answer a question under a context, too, with what was recorded behind another prompt.
         format: read it as this format.
     """
 
@@ -57,9 +60,16 @@ class Replay:
     window = None
 
     def __init__(
-        self, model: str, *, condition: str | None = None, benchmark: str | None = None, format: str | None = None
+        self,
+        model: str,
+        *,
+        condition: str | None = None,
+        benchmark: str | None = None,
+        any_prompt: bool = False,
+        format: str | None = None,
     ) -> None:
         self.source = model
+        self.any_prompt = any_prompt or condition is not None
         self.only = {
             name: value for name, value in (("condition", condition), ("benchmark", benchmark)) if value is not None
         }
@@ -79,6 +89,7 @@ class Replay:
             "sha256": {source.path: source.sha256 for source in opened},
             "n_recorded": n,
             "n_by_problem_id": 0,
+            "n_other_prompt": 0,
         }
 
     def _add(self, frame: pl.DataFrame) -> int:
@@ -103,7 +114,7 @@ class Replay:
             raise EngineError(
                 "recorded responses come without log-probabilities; ask for none, or use --engine hf or vllm."
             )
-        self.used["sampling"] = {"n": sampling.n, "asked_for_but_as_recorded": asdict(sampling)}
+        self.used |= {"sampling": {"as_recorded": True}, "asked_for": asdict(sampling)}
         for request in requests:
             rows = {row["sample"]: row for row in reversed(self._rows(request))}
             for sample in samples_of(request, sampling):
@@ -115,17 +126,24 @@ class Replay:
         if shown in self.by_prompt:
             return self.by_prompt[shown]
         arms = self._arms(request.key, shown)
-        if len(arms) <= 1:
-            return next(iter(arms.values()), [])
-        turn = request.messages[-1]["content"] if request.messages else shown
-        fitting = {name: rows for name, rows in arms.items() if turn in (rows[0]["prompt"] or "")}
-        if not fitting:
-            names = ", ".join(str(name) for name in arms)
+        turn = (request.messages[-1]["content"] if request.messages else shown).strip()
+        prompts = {name: rows[0]["prompt"] for name, rows in arms.items()}
+        fitting = [name for name, prompt in prompts.items() if prompt is not None and turn in prompt]
+        if fitting:
+            return arms[min(fitting, key=lambda name: len(prompts[name]))]
+        unknown = all(prompt is None for prompt in prompts.values())
+        if len(arms) > 1:
             raise EngineError(
-                f"{self.source} holds {request.key!r} in several arms ({names}), none with its prompt; choose one with the "
-                "option condition=NAME."
+                f"{self.source} holds {request.key!r} in several arms ({', '.join(map(str, arms))}), none with its prompt; "
+                "choose one with --engine-option condition=NAME."
             )
-        return min(fitting.values(), key=lambda rows: len(rows[0]["prompt"]))
+        if arms and request.contextual and not self.any_prompt:
+            raise EngineError(
+                f"{self.source} holds {request.key!r}, but not behind this context: a recording of one prompt does not answer "
+                "another. Take it all the same with --engine-option any_prompt=true."
+            )
+        self.used["n_other_prompt"] += bool(arms) and not unknown
+        return next(iter(arms.values()), [])
 
     def _arms(self, key: str, shown: str) -> Arms:
         """The arms that hold a problem; none where it was not recorded."""

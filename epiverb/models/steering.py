@@ -8,8 +8,8 @@
 
 A word is steered, not a token: the token that would complete a marker, in any case, behind whatever tokens spell the rest
 of it, gets the bias at that step and at no other (`automaton`). So the last part of a word is never banned by itself
-("ait" stays), nor a token that only contains the letters (`await`, `checkerboard`): a marker stands free of letters.
-With `inside_words` it is steered within words too, as the published counters count.
+("ait" stays). Where a marker stands is as its lexicon counts: free of letters (`await` and `checkerboard` stay), or, for
+one that is matched as a substring or by characters, within words too. So what is banned is not counted afterwards.
 
 What cannot be told: whether a token that ends where the marker ends is the whole word. "check" is steered although the
 next token might have made it "checkmate"; a vocabulary mostly has another token for such words. Conditions of a lexicon
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from epiverb.models.processors import SteeringProcessor
 
 ACTIONS = ("ban", "penalise", "boost")
+INSIDE = ("substring", "characters")
+"""Rules of lexicons that count a marker within words too."""
 EXTRA = "epiverb_steering"
 """Key of vLLM's `SamplingParams.extra_args`."""
 SERVER_LIMIT = 100.0
@@ -111,15 +113,14 @@ class Steering:
 
 def steer(
     lex: Lexicon, action: str, amount: float | None = None, *, categories: Sequence[str] | None = None,
-    inside_words: bool = False,
+    inside_words: bool | None = None,
 ) -> Steering:  # fmt: skip
     """The steering of a lexicon's markers.
 
     Args:
         amount: nats, for `penalise` and `boost`.
         categories: only these; None: the epistemic ones.
-        inside_words: also where letters touch a marker, as the published counters count. A lexicon that is matched by
-            characters (Chinese, Japanese) always is.
+        inside_words: also where letters touch a marker; None: as the lexicon counts (`INSIDE`).
 
     Raises:
         ConfigError: an unknown action or category, or an amount that does not fit the action.
@@ -133,7 +134,7 @@ def steer(
         raise LexiconError(
             f"lexicon {lex.name}: none of its markers is in the categories {', '.join(categories or EPISTEMIC)}."
         )
-    anywhere = inside_words or lex.match == "characters"
+    anywhere = lex.match in INSIDE if inside_words is None else inside_words
     free = {form: not anywhere or form in lex.standalone for form in forms}
     left_out = {f: BOUNDLESS for f in forms if free[f] and not (f[0] + f[-1]).isascii()}
     forms = [form for form in forms if form not in left_out]
@@ -149,10 +150,12 @@ def steer(
     )
 
 
-def steer_words(words: Iterable[str], action: str, amount: float | None = None, *, name: str) -> Steering:
+def steer_words(
+    words: Iterable[str], action: str, amount: float | None = None, *, name: str, inside_words: bool = False
+) -> Steering:
     """The same steering of other words: a control set (`controls.matched`)."""
     forms = tuple(dict.fromkeys(word.lower() for word in words))
-    return Steering(name, action, _amount(action, amount), forms, (True,) * len(forms))
+    return Steering(name, action, _amount(action, amount), forms, (not inside_words,) * len(forms))
 
 
 def steer_ids(ids: Iterable[int], action: str, amount: float | None = None, *, name: str) -> Steering:
@@ -239,7 +242,11 @@ def server_bias(
             f"{steering.name}: a server's logit_bias takes single tokens, and {len(several)} spellings take several "
             f"({', '.join(map(repr, several[:3]))}). Use --engine hf or vllm, or steer the single tokens alone."
         )
-    ids = sorted((set(found.singles) | set(steering.ids)) - protected_ids(tokenizer))
+    whole = set(found.singles) | set(steering.ids)
+    if not all(steering.free):  # " checked" holds a marker too
+        own = Compiled(steering, tokenizer)
+        whole |= set(own.ids(own.automaton.start).tolist())
+    ids = sorted(whole - protected_ids(tokenizer))
     if not ids:
         raise EngineError(f"{steering.name}: none of it is a single token of this vocabulary.")
     bias = max(-SERVER_LIMIT, min(SERVER_LIMIT, steering.bias))

@@ -15,6 +15,7 @@ from epiverb.models.chat import Chat, Prompt
 from epiverb.models.decode import cut
 from epiverb.models.ordered import Together, refused, samples_of, too_long
 from epiverb.models.seeds import base
+from epiverb.models.steering import EXTRA
 
 AHEAD = 1024
 """Requests given to the engine at a time; it batches among them, and new ones come as others end."""
@@ -122,14 +123,21 @@ class VLLM:
             )
         if samples:
             seed = base(sampling.seed, request.key) + request.first
-            params = self._params(sampling, len(samples), seed, room)
+            params = self._params(sampling, len(samples), seed, room, request.prefix)
             running[str(place)] = (place, request, prompt)
             _guarded(
                 lambda: self.llm.llm_engine.add_request(str(place), {"prompt_token_ids": list(prompt.ids)}, params)
             )
         return []
 
-    def _params(self, sampling: Sampling, n: int, seed: int, room: int) -> Any:
+    def _more(self, prefix: str) -> dict[str, Any]:
+        """Further parameters of a request; steering is told with what the response begins."""
+        args = self.extra.get("extra_args") or {}
+        if not prefix or EXTRA not in args:
+            return self.extra
+        return {**self.extra, "extra_args": {**args, EXTRA: {**args[EXTRA], "prefix": prefix}}}
+
+    def _params(self, sampling: Sampling, n: int, seed: int, room: int, prefix: str = "") -> Any:
         """vLLM's own parameters. Its seed of sample `i` is `seed + i`, so a sample does not depend on where it began."""
         settings: dict[str, Any] = {
             "n": n,
@@ -147,7 +155,7 @@ class VLLM:
             "output_kind": self.vllm.sampling_params.RequestOutputKind.FINAL_ONLY,
         }
         try:
-            return self.vllm.SamplingParams(**{**settings, **self.extra})
+            return self.vllm.SamplingParams(**{**settings, **self._more(prefix)})
         except Exception as error:  # TypeError, or one of vLLM's own that is no ValueError
             raise ConfigError(
                 f"vLLM does not take these sampling parameters: {' '.join(str(error).split())}"

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from epiverb.models.automaton import ROOT
 from epiverb.models.steering import EXTRA, Compiled, Steering
 
 
@@ -51,7 +52,9 @@ class RowSteering:
 
     def __init__(self, own: Compiled, bias: float, prefix: str = "") -> None:
         self.own, self.bias = own, bias
-        self._begin = own.automaton.read(own.automaton.start, prefix.encode())
+        whole = prefix.encode()
+        tail = whole[-own.automaton.depth - 2 :]
+        self._begin = own.automaton.read(own.automaton.start if tail == whole else ROOT, tail)
         self._state, self._read = self._begin, 0
 
     def __call__(self, output_ids: Any, logits: Any) -> Any:

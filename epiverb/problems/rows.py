@@ -28,6 +28,8 @@ NAMES: dict[str, tuple[str, ...]] = {
     "system": ("system", "system_prompt"),
     "benchmark": ("benchmark",),
     "kind": ("kind", "ability", "reward_model.style"),
+    "grader": ("grader",),
+    "extra": ("extra",),
 }
 """Column of a problem -> keys under which it is looked for, in this order. A dot leads into an object or a list."""
 SYNONYMS = {"id": "problem_id", "messages": "question", "prompt": "question", "answer": "gold"}
@@ -81,7 +83,10 @@ class Shape:
             raise FormatError(f"{where}: {self._lost(record)}")
         last = messages[-1]["content"]
         gold, solution = _gold(self._value(record, "gold"), as_string(self._value(record, "solution")) or answered)
-        extra = {name[6:]: self._value(record, name) for name in self.names if name.startswith("extra.")}
+        more = self._value(record, "extra")
+        more = unpacked(more) if isinstance(more, str) else more
+        extra = dict(more) if isinstance(more, dict) else {}
+        extra |= {name[6:]: self._value(record, name) for name in self.names if name.startswith("extra.")}
         return Problem(
             problem_id=as_string(self._value(record, "problem_id")) or problem_hash(bare(last)),
             benchmark=as_string(self._value(record, "benchmark")) or self.benchmark,
@@ -98,7 +103,9 @@ class Shape:
         return next((value for value in values if value not in (None, "", [])), None)
 
     def _grader(self, record: dict[str, Any]) -> str:
-        return self.grader or KINDS.get(str(self._value(record, "kind")), "math")
+        """The set's or the user's, else the row's own, else by what the row calls its kind."""
+        own = self._value(record, "grader")
+        return self.grader or (own if isinstance(own, str) else KINDS.get(str(self._value(record, "kind")), "math"))
 
     def _asked(self, question: str, is_chat: bool, record: dict[str, Any]) -> str:
         rewrite = self.rewrite

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
@@ -24,7 +23,8 @@ from epiverb.verbs.sampling.interventions import Steered, steered
 from epiverb.verbs.sampling.job import Job, checked, resolve
 from epiverb.verbs.sampling.material import COLUMNS, selected
 from epiverb.verbs.sampling.plan import plan
-from epiverb.verbs.sampling.session import Session, told
+from epiverb.verbs.sampling.session import Session
+from epiverb.verbs.sampling.stopping import told
 from epiverb.verbs.sampling.store import Store, opened
 
 NOTHING = pl.DataFrame(schema={name: RAW[name] for name in COLUMNS})
@@ -48,7 +48,9 @@ def sample(config: SampleConfig, *, progress: Progress | None = None, dry_run: b
     more = {"context": config.context, "from": hashes, "ladder": config.ladder, "selection": to_dict(config.selection)}
     with opened(job.out, job.identity(more), overwrite=config.overwrite) as store:
         if store is not None:
-            _sample(job, config, store, earlier, what, notes, progress)
+            tally = Tally(progress)
+            with told(store, tally):
+                _sample(job, config, store, tally, earlier, what, notes)
     return Run(job.out)
 
 
@@ -64,10 +66,13 @@ def evaluate(config: EvalConfig, *, progress: Progress | None = None, dry_run: b
         return plan(job, NOTHING, what, ("none",), notes)
     with opened(job.out, job.identity({}), overwrite=config.overwrite) as store:
         if store is not None:
-            with _session(job, store, NOTHING, what, progress) as session:
-                session.tally.total = len(job.problems) * config.samples
-                session.run("none", "none", job.problems)
-            _finish(session, ["benchmark"], ["none"], notes)
+            tally = Tally(progress)
+            with told(store, tally):
+                with job.engine(what) as engine:
+                    session = Session(job, store, engine, tally, NOTHING, what)
+                    tally.total = len(job.problems) * config.samples
+                    session.run("none", "none", job.problems)
+                _finish(session, ["benchmark"], ["none"], notes)
     return Run(job.out)
 
 
@@ -125,27 +130,18 @@ def _steered(job: Job, earlier: pl.DataFrame) -> Steered:
     return steered(settings, job.config.engine.engine, reference, job.config.seed)
 
 
-@contextmanager
-def _session(
-    job: Job, store: Store, earlier: pl.DataFrame, what: Steered, progress: Progress | None
-) -> Iterator[Session]:
-    """The engine, opened, over the store."""
-    tally = Tally(progress)
-    with told(store, tally), job.engine(what) as engine:
-        yield Session(job, store, engine, tally, earlier, what)
-
-
 def _sample(
     job: Job,
     config: SampleConfig,
     store: Store,
+    tally: Tally,
     earlier: pl.DataFrame,
     what: Steered,
     notes: list[str],
-    progress: Progress | None,
 ) -> None:
     failed = None
-    with _session(job, store, earlier, what, progress) as session:
+    with job.engine(what) as engine:
+        session = Session(job, store, engine, tally, earlier, what)
         order = list(_conditions(config))
         if config.ladder:
             if not ladder.climb(session, config.selection):
@@ -154,7 +150,7 @@ def _sample(
             order = insert(session, config.intervention, _chosen(session, config))
         else:
             kept = _chosen(session, config)
-            session.tally.total = len(kept) * config.samples * len(order)
+            tally.total = len(kept) * config.samples * len(order)
             for spec in order:
                 session.run(spec, spec, kept)
     if session.arms:
@@ -183,5 +179,4 @@ def _finish(session: Session, by: list[str], order: Sequence[str], notes: list[s
         raise DataError(f"nothing to sample: {'; '.join(reasons)} Solutions of other runs come in with --from RUN.")
     if rows["finish_reason"].eq("error").all():
         raise EngineError(f"no sample could be drawn: {rows['grade_reason'][0]}")
-    with told(session.store, session.tally):
-        finish(session, by, order, notes)
+    finish(session, by, order, notes)

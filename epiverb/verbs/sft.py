@@ -25,10 +25,14 @@ from epiverb.schema import EPISTEMIC, SCHEMA_VERSION
 from epiverb.verbs.sampling.finish import PROBLEMS
 from epiverb.verbs.sampling.forms import FORMS, Question
 from epiverb.verbs.sampling.match import by_length, by_tokens, paired
+from epiverb.verbs.sampling.material import tagged
 
 SIDES = ("unguided", "guided")
 KEY = ("benchmark", "problem_id")
-COLUMNS = (*KEY, "trace_id", "condition", "context", "prompt", "response", "status", "correct", "n_tokens")
+COLUMNS = (
+    *KEY, "trace_id", "condition", "context", "prompt", "response", "status", "correct", "n_tokens", "thinking_start",
+    "thinking_end",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -196,10 +200,11 @@ def _write(
     """Write one set in all forms; what the manifest says of it."""
     folder.mkdir(exist_ok=True)
     pairs = [(prompts[row["benchmark"], row["problem_id"]], row) for row in rows.iter_rows(named=True)]
+    said = [tagged(row) for _, row in pairs]
     files = {}
     for form in dict.fromkeys(config.form):
         path = folder / f"{side}.{form}.jsonl"
-        _write_lines(path, [FORMS[form](question, row["response"]) for question, row in pairs])
+        _write_lines(path, [FORMS[form](question, text) for (question, _), text in zip(pairs, said, strict=True)])
         files[form] = f"{folder.name}/{path.name}"
     kept = ("run", "trace_id", *KEY, "n_tokens", *config.lexicon)
     _write_lines(folder / f"{side}.traces.jsonl", [{name: row[name] for name in kept} for _, row in pairs])
@@ -219,6 +224,7 @@ def _write(
             }
             for name, hits in markers.items()
         },
+        "thinking_tags_restored": sum(text != row["response"] for text, (_, row) in zip(said, pairs, strict=True)),
         "opening_tag_restored": sum(bool(question.opening) for question, _ in pairs),
         "files": files,
     }

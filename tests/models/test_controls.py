@@ -70,6 +70,20 @@ def test_case_and_place_decide_among_words_of_one_frequency() -> None:
     assert "beta" in three
 
 
+def test_what_is_steered_within_words_is_matched_by_its_occurrences_within_words() -> None:
+    # By hand: wait 10 + waiting 20 = 30, likely 0 + unlikely 8; alpha 10 + alphabet 21 = 31, beta 9. "it" is within wait.
+    texts = text_of(
+        {"wait": 10, "waiting": 20, "unlikely": 8, "alpha": 10, "alphabet": 21, "beta": 9, "it": 30, "we": 10}
+    )
+    lex = lexicon("substring", reconsideration=["wait"], uncertainty=["likely"])
+    control = matched(lex, written_counts(texts), seed=0, inside_words=True)
+    found = {pair["form"]: (pair["n_form"], pair["control"], pair["n_control"]) for pair in control.pairs}
+    assert found == {"wait": (30, "alpha", 31), "likely": (8, "beta", 9)}
+    assert control.describe()["inside_words"] is True
+    free = matched(lex, written_counts(texts), seed=0)
+    assert [(pair["form"], pair["n_form"]) for pair in free.pairs] == [("wait", 10)]
+
+
 def test_control_classes_are_kept_out_unless_wanted() -> None:
     lex = lexicon(reconsideration=["wait"], procedural=["therefore"])
     counts = written_counts(text_of({"wait": 50, "therefore": 50, "balad": 3}))

@@ -106,6 +106,19 @@ def test_a_problem_of_two_benchmarks_is_not_guessed(tmp_path):
         open_engine("replay", path, condition="none", benchmark="powers")
 
 
+def test_a_recorded_question_does_not_answer_under_a_context(recorded):
+    guided = ({"role": "user", "content": "What is 2 + 2?\n\nThe answer is 4."},)
+    with pytest.raises(EngineError, match="holds 'p1', but not behind this context: .* any_prompt=true"):
+        texts(open_engine("replay", recorded), Request("p1", guided, contextual=True))
+    for engine in (open_engine("replay", recorded, any_prompt=True), open_engine("replay", recorded, condition="none")):
+        assert [text for _, text, _ in texts(engine, Request("p1", guided, contextual=True))][1] == "b"
+        assert engine.used["n_other_prompt"] == 1
+    # Another wording of the bare question is answered, and counted.
+    engine = open_engine("replay", recorded)
+    assert texts(engine, Request("p1", ({"role": "user", "content": "Compute 2 + 2."},)))[1] == (1, "b", None)
+    assert engine.used["n_other_prompt"] == 1
+
+
 def test_reasoning_kept_apart_and_texts_not_kept(tmp_path):
     message = {"role": "assistant", "reasoning_content": "Wait.", "content": "4"}
     chat = [{"id": "p1", "messages": [*CHAT, message]}]

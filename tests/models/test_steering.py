@@ -137,10 +137,11 @@ def test_words_that_contain_a_marker_still_appear(kind: str) -> None:
 def test_a_lexicon_that_is_counted_inside_words_can_be_banned_there() -> None:
     own = tokenizer("byte-level")
     substring = lexicon("substring", verification=["check"], uncertainty=["likely"])
-    freely = babble(own, steer(substring, "ban"))[0]
+    freely = babble(own, steer(substring, "ban", inside_words=False))[0]
     assert hits(freely, substring) != []  # unlikely, checked, ...
     assert hits(freely, replace(substring, match="words")) == []
-    assert hits(babble(own, steer(substring, "ban", inside_words=True))[0], substring) == []
+    assert hits(babble(own, steer(substring, "ban"))[0], substring) == []
+    assert steer(substring, "ban").describe()["n_inside_words"] == 2
 
 
 def test_penalise_makes_rarer_and_boost_likelier() -> None:

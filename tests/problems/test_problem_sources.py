@@ -287,3 +287,25 @@ def test_every_set_is_described():
         assert known["about"]
     assert describe("math500")["columns"]["gold"] == ("reward_model.ground_truth", "answer")
     assert "countdown" in describe("reasoning-gym:countdown")["families"]
+
+
+def test_a_row_may_name_its_grader_and_what_that_needs(tmp_path):
+    rows = [
+        {
+            "question": "Make 6 of 2 and 3.",
+            "gold": "6",
+            "grader": "countdown",
+            "extra": {"numbers": [2, 3], "target": 6},
+        },
+        {"question": "Which colour?", "gold": "red", "grader": "exact"},
+        {"question": "What is 2 + 2?", "gold": "4"},
+    ]
+    file = tmp_path / "own.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = load(str(file))
+    assert [problem.grader for problem in found] == ["countdown", "exact", "math"]
+    assert found[0].extra == {"numbers": [2, 3], "target": 6}
+    assert [problem.messages[-1]["content"] == row["question"] for problem, row in zip(found, rows, strict=True)] == [
+        True, True, False,
+    ]  # fmt: skip
+    assert {problem.grader for problem in load(str(file), grader="exact")} == {"exact"}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import polars as pl
 import pytest
 
@@ -92,3 +95,17 @@ def test_a_context_shows_it_with_and_without_its_thinking(epiverb, problems, ser
     shown = dict(traces.select("condition", "context").iter_rows())
     assert shown["solution"].startswith(f"<think>\n{THOUGHT}\n</think>\n\nSo \\boxed{{4}}")
     assert shown["solution-no-think"].startswith("So \\boxed{4}")
+
+
+def test_sets_for_fine_tuning_have_the_tags_again(epiverb, problems, server):
+    contexts = ("--context", "none", "--context", "solution")
+    assert epiverb("sample", "-d", problems, *RUN, *at(server), "--limit", 2, *contexts, "-o", "run").code == 0
+    made = epiverb("sft-data", "run", "-o", "sft", "--json")
+    assert made.code == 0, made.err
+    for side in ("unguided", "guided"):
+        row = made.json["arms"]["as-is"][side]
+        assert row["thinking_tags_restored"] == row["n"] == 6
+        for form, key in (("prompt-completion", "completion"), ("alpaca", "output")):
+            lines = Path("sft", row["files"][form]).read_text("utf-8").splitlines()
+            said = [json.loads(line)[key] for line in lines]
+            assert all(text.startswith(f"<think>\n{THOUGHT}\n</think>\n\nSo \\boxed{{4}}, seed ") for text in said)

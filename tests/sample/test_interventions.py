@@ -40,6 +40,7 @@ def test_banned_markers_do_not_come(epiverb, model, problems, base):
     assert manifest["decoding"]["intervention"] == "ban kim2026"
     [done] = manifest["interventions"]["none"]
     assert done["lexicon_sha256"] == manifest["lexicons"]["kim2026"]
+    assert done["n_inside_words"] == done["n_forms"] == 10  # as kim2026 counts
     acted = Run("ban").scan("values").filter(pl.col("measure") == "intervention/n_steered").collect()
     assert len(acted) == 48
     mass = Run("ban").scan("values").filter(pl.col("measure") == "intervention/steered_mass").collect()
@@ -65,14 +66,28 @@ def reference(tmp_path_factory):
 
 
 def test_a_control_bans_other_words_as_frequent_as_the_markers(epiverb, model, problems, base, reference):
-    flags = ("sample", "-m", model, "-d", problems, "-n", 2, *HOT, "--ban", "kim2026", "--control", "-o", "control")
+    flags = (
+        "sample",
+        "-m",
+        model,
+        "-d",
+        problems,
+        "-n",
+        2,
+        *HOT,
+        "--ban",
+        "kim2026-words",
+        "--control",
+        "-o",
+        "control",
+    )
     assert "--reference" in epiverb(*flags).message
     result = epiverb(*flags, "--reference", reference)
     assert result.code == 0, result.err
     manifest = Run("control").manifest
-    assert manifest["decoding"]["intervention"] == "ban matched-kim2026"
+    assert manifest["decoding"]["intervention"] == "ban matched-kim2026-words"
     record, chosen = manifest["interventions"]["none"]
-    assert record["intervention"] == "ban"
+    assert (record["intervention"], record["n_inside_words"], chosen["inside_words"]) == ("ban", 0, False)
     assert {pair["form"] for pair in chosen["pairs"]} == {"wait", "maybe", "hmm", "perhaps"}
     assert {pair["control"] for pair in chosen["pairs"]} == {"it", "is", "think", "boxed"}
     assert chosen["max_abs_log_ratio"] < 0.1

@@ -104,7 +104,13 @@ def missing(
         there = {sample - one.offset for sample in done.get(one.placed.key, ())}
         for first, count in _gaps(there, n):
             request = Request(
-                one.name, messages=one.shown.messages, prefix=one.prefix, thinking=thinking, first=first, n=count
+                one.name,
+                messages=one.shown.messages,
+                prefix=one.prefix,
+                thinking=thinking,
+                first=first,
+                n=count,
+                contextual=tuple(one.shown.messages) != tuple(one.placed.problem.messages),
             )
             found.append((one, request))
     return found

@@ -12,6 +12,7 @@ import polars as pl
 from epiverb.graders import Task, grade_by
 from epiverb.io.raw import RAW
 from epiverb.verbs.sampling import arms, tokens
+from epiverb.verbs.sampling.stopping import undisturbed
 from epiverb.verbs.sampling.store import NOTES
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ class Keeper:
 
     def _write(self, batch: list[Completion]) -> None:
         named = [(self._asked[one.key], one) for one in batch]
-        self._store.add(tables(self._condition, named, self._lenient, self._spans))
+        undisturbed(lambda: self._store.add(tables(self._condition, named, self._lenient, self._spans)))
 
     def __enter__(self) -> Keeper:
         return self

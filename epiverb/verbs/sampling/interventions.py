@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from epiverb.errors import ConfigError
-from epiverb.models.steering import ACTIONS, Steering, processor, server_bias, steer, steer_words, vllm_arguments
+from epiverb.models.steering import (
+    ACTIONS,
+    INSIDE,
+    Steering,
+    processor,
+    server_bias,
+    steer,
+    steer_words,
+    vllm_arguments,
+)
 from epiverb.text import lexicon as lexicons
 
 if TYPE_CHECKING:
@@ -110,9 +119,10 @@ def steered(settings: Intervention, engine: str, reference: Callable[[], pl.Seri
         if settings.control:
             from epiverb.models.controls import matched, phrase_counts, written_counts
 
-            texts = reference()
-            chosen = matched(lex, written_counts(texts), seed=seed, phrases=phrase_counts(lex, texts))
-            steering = steer_words(chosen.words, action, settings.amount, name=chosen.name)
+            texts, inside = reference(), lex.match in INSIDE
+            phrases = phrase_counts(lex, texts, inside_words=inside)
+            chosen = matched(lex, written_counts(texts), seed=seed, phrases=phrases, inside_words=inside)
+            steering = steer_words(chosen.words, action, settings.amount, name=chosen.name, inside_words=inside)
             control = chosen.describe()
     return Steered(settings, engine, steering, control)
 

@@ -37,7 +37,7 @@ def materials(problems: Sequence[Placed], earlier: pl.DataFrame, seed: int) -> d
     rows = earlier.filter(pl.col("response").is_not_null() & (pl.col("response") != ""))
     bare = rows.filter(BARE)
     right, wrong = (_first(bare.filter(pl.col("correct") == value)) for value in (True, False))
-    said = {key: _tagged(row) for key, row in right.items()}
+    said = {key: tagged(row) for key, row in right.items()}
     own = {placed.key: placed.problem.solution for placed in problems if placed.problem.solution}
     solutions: dict[Key, str] = {**own, **said}
     others = strangers(["\x1f".join(key) for key in solutions], seed)
@@ -52,7 +52,7 @@ def materials(problems: Sequence[Placed], earlier: pl.DataFrame, seed: int) -> d
             messages=problem.messages,
             gold=problem.gold,
             solution=solutions.get(key),
-            wrong=_tagged(failed) if failed else None,
+            wrong=tagged(failed) if failed else None,
             unrelated=solutions[_key(other)]
             if other
             else next(iter(solutions.values()), None)
@@ -69,7 +69,7 @@ def _key(text: str) -> Key:
     return benchmark, problem
 
 
-def _tagged(row: dict[str, Any]) -> str:
+def tagged(row: dict[str, Any]) -> str:
     """A response whose thinking has its tags: a server that keeps reasoning apart has taken them off."""
     text, begin, end = row["response"], row["thinking_start"], row["thinking_end"]
     if begin is None or end is None or without_thinking(text) != text or thinks_to_the_end(text):
@@ -93,7 +93,7 @@ def _regenerated(rows: pl.DataFrame) -> dict[Key, str]:
     rounds = rows.filter(pl.col("condition").is_in(chosen)) if chosen else rows
     found = {}
     for (benchmark, problem), own in rounds.group_by("benchmark", "problem_id", maintain_order=True):
-        texts = [_tagged(row) for row in own.iter_rows(named=True)]
+        texts = [tagged(row) for row in own.iter_rows(named=True)]
         found[str(benchmark), str(problem)] = pick(texts, own["correct"].to_list())
     return found
 

@@ -1,15 +1,13 @@
-"""A session: the engine at work on a job's arms, whatever their order, and what a stop leaves behind."""
+"""A session: the engine at work on a job's arms, whatever their order."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import polars as pl
 
-from epiverb.errors import EngineError, EpiverbError, GradingError, Stopped, StorageError
 from epiverb.verbs.sampling.arms import Arm, Placed, Room, room_of
 from epiverb.verbs.sampling.draw import Tally, draw
 from epiverb.verbs.sampling.job import Job, arm_seed
@@ -67,24 +65,3 @@ class Session:
         finally:
             self.store.remember(self.engine, arm.condition, describe())
         return arm
-
-
-@contextmanager
-def told(store: Store, tally: Tally) -> Iterator[None]:
-    """Say of whatever ends the block early how much is kept, and that the same command goes on."""
-
-    def kept() -> str:
-        there = store.scan().select(pl.len()).collect().item()
-        of = f" of {tally.total:,}" if tally.total else ""
-        return f"{there:,}{of} samples are kept in {store.out}; the same command continues."
-
-    try:
-        yield
-    except KeyboardInterrupt:
-        raise Stopped(f"stopped: {kept()}") from None
-    except (EngineError, StorageError, GradingError) as error:
-        raise type(error)(f"{str(error).rstrip('.')}. {kept()}") from error
-    except EpiverbError:
-        raise
-    except OSError as error:
-        raise StorageError(f"{error.filename or store.out}: {error.strerror or error}. {kept()}") from error
