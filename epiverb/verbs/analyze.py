@@ -76,11 +76,11 @@ def analyze(
     opened, reports = open_all(config)
     if dry_run:
         return _explain(opened, reports, lexes)
-    if config.report:
-        Thread(target=_ready_report, daemon=True).start()
     pipeline = Pipeline(lexes, Matcher((*lexes, CUES)), config.domain, _token_counter(config.tokenizer), grading)
     out = Path(config.out) if config.out else default_out(config)
     with writing(out, overwrite=config.overwrite or config.out is None) as folder:
+        if config.report:
+            Thread(target=_ready_report).start()
         digest = _fill(folder, config, pipeline, opened, reports, progress)
         summary = summarise(digest, lexes, draws=config.draws, seed=config.seed)
         sources = [dataclasses.asdict(report) for report in reports]
