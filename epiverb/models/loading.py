@@ -42,10 +42,10 @@ def load_tokenizer(model: str, *, revision: str | None = None, trust_remote_code
     """The tokenizer of `model`."""
     transformers = require("transformers", "train")
     _check_folder(model)
-    _check_hub(model, revision)
+    source = _source(model, revision)
     load = transformers.AutoTokenizer.from_pretrained
     with _quietly(transformers):
-        tokenizer = _loaded(load, "tokenizer", model, revision=revision, trust_remote_code=trust_remote_code)
+        tokenizer = _loaded(load, "tokenizer", source, revision=revision, trust_remote_code=trust_remote_code)
     # Without files transformers 5 makes an empty tokenizer of the model's kind, which turns every prompt into nothing.
     if not tokenizer.encode("a", add_special_tokens=False):
         raise EngineError(f"no tokenizer could be loaded from {model}; is it complete? (it has no vocabulary)")
@@ -56,9 +56,10 @@ def load_model(model: str, *, revision: str | None = None, trust_remote_code: bo
     """The causal language model in `model`, in evaluation mode. `options` go to `from_pretrained`."""
     transformers = require("transformers", "train")
     _check_folder(model)
+    source = _source(model, revision)
     load = transformers.AutoModelForCausalLM.from_pretrained
     with _quietly(transformers):
-        return _loaded(load, "model", model, revision=revision, trust_remote_code=trust_remote_code, **options).eval()
+        return _loaded(load, "model", source, revision=revision, trust_remote_code=trust_remote_code, **options).eval()
 
 
 def template_hash(tokenizer: Any) -> str | None:
@@ -116,13 +117,17 @@ def _check_folder(model: str) -> None:
         raise EngineError(f"there is no model folder {model}.")
 
 
-def _check_hub(model: str, revision: str | None) -> None:
-    """One line, soon, where a name can only be the hub's and the hub is not there: its client would try for a minute.
+def _source(model: str, revision: str | None) -> str:
+    """Where to load from: `model`, or its folder in the cache, where the hub is not there to be asked for news.
 
-    Any answer of the hub is left to its client, and so is a slow one; a model in the cache and offline mode need none.
+    The hub's client would try for a minute, once a file, also for a model in the cache and with `local_files_only` (the
+    search for an adapter knows nothing of it). Any answer of the hub is left to its client, and so is a slow one.
+
+    Raises:
+        EngineError: the name can only be the hub's, which is not there, and the cache does not hold it.
     """
     if Path(model).is_dir():
-        return
+        return model
     import httpx
     from huggingface_hub import constants, get_session, try_to_load_from_cache
 
@@ -130,17 +135,20 @@ def _check_hub(model: str, revision: str | None) -> None:
     try:
         kept = [try_to_load_from_cache(model, file, revision=revision) for file in files]
     except ValueError:  # no name at all, of which the client says why
-        return
-    if constants.HF_HUB_OFFLINE or any(isinstance(path, str) for path in kept):
-        return
+        return model
+    if constants.HF_HUB_OFFLINE:
+        return model
     try:
         get_session().head(f"{constants.ENDPOINT}/api/models/{model}", timeout=CONNECT)
     except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+        if found := next((path for path in kept if isinstance(path, str)), None):
+            return str(Path(found).parent)
         raise EngineError(
             f"there is no folder {model}, and the hub cannot be reached to look for a model of that name ({error})."
         ) from error
     except httpx.HTTPError:
-        return
+        pass
+    return model
 
 
 def _loaded(load: Callable[..., Any], what: str, model: str, **options: Any) -> Any:

@@ -13,7 +13,7 @@ import pytest
 
 from epiverb.errors import EngineError
 from epiverb.models import open_engine
-from epiverb.models.loading import _check_hub
+from epiverb.models.loading import _source
 from tests.models.tiny import tiny_model
 
 pytest.importorskip("huggingface_hub.constants")
@@ -60,16 +60,16 @@ def test_no_hub_is_one_line_after_one_attempt(answers):
 @pytest.mark.parametrize("answer", [lambda request: httpx.Response(401), lambda request: httpx.Response(200), slow])
 def test_a_hub_that_is_there_is_left_to_its_client(answers, answer):
     asked = answers(answer)
-    _check_hub("some/model", None)
+    _source("some/model", None)
     assert str(asked[0].url) == f"{hub.constants.ENDPOINT}/api/models/some/model"
 
 
 def test_folders_offline_mode_and_names_that_are_none_ask_nothing(answers, monkeypatch, tmp_path):
     asked = answers(gone)
-    _check_hub(str(tmp_path), None)
-    _check_hub("no name!!", None)
+    _source(str(tmp_path), None)
+    _source("no name!!", None)
     monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", True)
-    _check_hub("some/model", None)
+    _source("some/model", None)
     assert asked == []
 
 
@@ -94,12 +94,13 @@ def test_a_model_in_the_cache_needs_no_hub(answers, tmp_path):
     refs.mkdir()
     (refs / "main").write_text("a" * 40)
     asked = answers(gone)
-    _check_hub("some/model", None)
-    assert asked == []
+    assert _source("some/model", None) == str(snapshot)
+    assert len(asked) == 1
     with pytest.raises(EngineError, match="the hub cannot be reached"):
-        _check_hub("some/model", "another-branch")
-    code = "from epiverb.models.loading import load_tokenizer as l; print(len(l('some/model').encode('Wait')))"
-    environment = {**os.environ, "HF_HUB_CACHE": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+        _source("some/model", "another-branch")
+    code = "from epiverb.models.loading import load_model, load_tokenizer as l; load_model('some/model'); print(len(l('some/model').encode('Wait')))"
+    environment = {**os.environ, "HF_HUB_CACHE": str(tmp_path), "HF_ENDPOINT": "http://127.0.0.1:9"}
     environment["PYTHONPATH"] = str(Path(__file__).parents[2])
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert done.stdout.strip() == "1", done.stderr
+    assert "Retrying" not in done.stderr

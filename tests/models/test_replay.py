@@ -108,7 +108,7 @@ def test_a_problem_of_two_benchmarks_is_not_guessed(tmp_path):
 
 def test_a_recorded_question_does_not_answer_under_a_context(recorded):
     guided = ({"role": "user", "content": "What is 2 + 2?\n\nThe answer is 4."},)
-    with pytest.raises(EngineError, match="holds 'p1', but not behind this context: .* any_prompt=true"):
+    with pytest.raises(EngineError, match=r"holds 'p1', but not behind this context: .* any_prompt=true"):
         texts(open_engine("replay", recorded), Request("p1", guided, contextual=True))
     for engine in (open_engine("replay", recorded, any_prompt=True), open_engine("replay", recorded, condition="none")):
         assert [text for _, text, _ in texts(engine, Request("p1", guided, contextual=True))][1] == "b"

@@ -53,6 +53,17 @@ def test_a_prefix_is_read_before_the_first_token(config: Any) -> None:
     assert all(torch.isinf(out[i]) for i in on)
 
 
+def test_the_engine_tells_steering_what_each_response_begins_with() -> None:
+    from epiverb.models.vllm import VLLM
+
+    engine = VLLM.__new__(VLLM)
+    engine.extra = {"min_tokens": 1, **vllm_arguments(steer(MARKERS, "ban"))[1]}
+    more = engine._more("x hold")
+    assert more == {"min_tokens": 1, **vllm_arguments(steer(MARKERS, "ban"), prefix="x hold")[1]}
+    assert engine._more("") == engine.extra  # and the next request knows nothing of it
+    assert "prefix" not in engine.extra["extra_args"]["epiverb_steering"]
+
+
 def test_a_slot_used_again_knows_nothing_of_the_request_before(config: Any) -> None:
     own = tokenizer("byte-level")
     text = own.encode("x hold", add_special_tokens=False)
