@@ -122,7 +122,7 @@ def test_hostile_traces_are_text(page, make_run, open_report):
     assert page.seen["errors"] == []
     assert page.seen["dialogs"] == []
     assert page.title() == "epiverb: 1 traces"
-    assert page.locator("script").count() == 3
+    assert page.locator("script").count() == 4  # facts, traces, shades and the code
     assert page.locator("img, b:has-text('evil'), i").count() == 0
     shown = page.locator("#text").inner_text()
     assert "<script>alert(1)</script>" in shown
