@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from epiverb.text.lexicon import Lexicon
 
 
+Listener = Callable[[int, "dict[str, Any]", Any, Any], None]
+"""Called by every process with each log: step, scalars, the trainer's state and control."""
+
+
 class Monitor:
     """A `Watch` that records into a folder.
 
@@ -51,6 +55,7 @@ class Monitor:
         self.prompts = prompts
         self.replaced = 0
         """Shards of steps that are run again, put aside when the record began."""
+        self.listeners: list[Listener] = []
         self._tally = Tally(self.classes[2:])
         self._said: dict[str, float] = {}
         self._rows: dict[int, list[tuple[Rollout, Marked]]] = defaultdict(list)
@@ -69,11 +74,11 @@ class Monitor:
         ranks.barrier()
         self._begun = True
 
-    def end(self) -> None:
+    def end(self, step: int) -> None:
         """The run has ended: what was noted and not logged yet is written."""
         said, self._said = self._said, {}
-        if said and self._begun and ranks.rank() == 0:
-            shards.append(self.out / shards.METRICS, {"time": round(time.time(), 3), **said})
+        if said and ranks.rank() == 0:
+            shards.append(self.out / shards.METRICS, {"step": step, "time": round(time.time(), 3), **said})
         self._begun = False
 
     def mark(self, ids: Sequence[Sequence[int]], prompts: Sequence[str | None] | None = None) -> list[Marked]:
@@ -160,12 +165,12 @@ class Monitor:
             path = folder / shards.name_of("step", step, rank)
             shards.write(path, rollout_rows(rows, step, self.classes[2:], prompts=self.prompts))
 
-    def callback(self, *listeners: Callable[[int, dict[str, Any], Any, Any], None]) -> Any:
-        """See `Watch.callback`.
+    def listen(self, *listeners: Listener) -> None:
+        """Have every log told, in every process: a live view, alarms. Those with `begin` and `end` are told of these, too."""
+        self.listeners += listeners
 
-        Args:
-            listeners: called by every rank with each log: step, scalars, the trainer's state and control.
-        """
+    def callback(self) -> Any:
+        """See `Watch.callback`."""
         from epiverb.train.callbacks import Recording
 
-        return Recording(self, listeners)
+        return Recording(self)

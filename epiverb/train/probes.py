@@ -124,7 +124,7 @@ class Probes(TrainerCallback):
         """Probes the finished model."""
         if state.global_step >= state.max_steps and self.last != state.global_step:
             self._probe(state.global_step, **kwargs)
-        self.monitor.end()
+        self.monitor.end(state.global_step)
 
     def _done(self, step: int) -> bool:
         """Whether all samples of a step are there; what there is of an unfinished one is put aside. A collective."""
