@@ -14,12 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
+    import polars as pl
     from torch import Tensor
 
 COLUMNS = (
@@ -33,19 +34,6 @@ COLUMNS = (
     "advantage",
 )
 """Names of the per-token columns that `Watch.tokens` takes; natural logarithms, nats, factors of the loss."""
-
-
-class Hit(NamedTuple):
-    """One marker in a response."""
-
-    start: int
-    """Code point."""
-    end: int
-    category: str
-    marker: str
-    lexicon: str
-    segment: str
-    in_loop: bool
 
 
 @dataclass(frozen=True)
@@ -63,7 +51,10 @@ class Marked:
     """Category -> markers, of all categories of the lexicon, 0 included."""
     markers: Mapping[str, int]
     """Marker -> occurrences, of those that occur."""
-    hits: tuple[Hit, ...]
+    hits: pl.DataFrame
+    """The table `hits` without the trace: lexicon, category, marker, start, end, segment, in_loop."""
+    loop_start: int | None
+    """Code point where a degenerate loop begins that lasts to the end."""
     n_markers: int
     """Epistemic markers: those of the control categories do not count."""
     n_lost: int = 0
@@ -114,8 +105,12 @@ class Watch(Protocol):
     classes: Sequence[str]
     """Classes of tokens: `none` (no text of its own), `rest`, then the lexicon's categories."""
 
-    def mark(self, ids: Sequence[Sequence[int]]) -> list[Marked]:
-        """The markers of responses, given without padding."""
+    def mark(self, ids: Sequence[Sequence[int]], prompts: Sequence[str | None] | None = None) -> list[Marked]:
+        """The markers of responses, given without padding.
+
+        Args:
+            prompts: what each was sampled behind, as text: words that a response only repeats from there are no markers.
+        """
         ...
 
     def rollouts(self, step: int, rows: Sequence[Rollout]) -> None:
