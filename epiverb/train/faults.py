@@ -2,7 +2,7 @@
 
 | fault | what happens |
 |---|---|
-| gradient or loss not finite | the step is left out on all processes: weights, optimizer and teacher stay; after 5 in a row the run stops |
+| gradient or loss not finite | the step is left out on all processes; after 5 in a row the run stops |
 | all rewards of all groups equal | no advantage: the policy loss is 0; the run goes on |
 | no demonstration in a batch | no teacher: the distillation loss is 0; the run goes on |
 | unknown grades | these responses have no advantage and are no demonstration; the run goes on |

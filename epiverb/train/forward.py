@@ -78,7 +78,7 @@ def whole(weight: Tensor) -> Tensor:
     return weight.full_tensor() if hasattr(weight, "full_tensor") else weight
 
 
-def gathered(*weights: Tensor | None) -> AbstractContextManager[Any]:
+def gathered(*weights: Any) -> AbstractContextManager[Any]:
     """Parameters that ZeRO-3 holds in shards, whole for the time being."""
     if not any(hasattr(weight, "ds_id") for weight in weights):
         return nullcontext()

@@ -48,7 +48,10 @@ BUILT_ON: dict[str, tuple[str, ...]] = {
 """Methods of the parent that are called or overridden, with their arguments."""
 
 
-class GRPO(Watched, GRPOTrainer):
+_Parent: Any = GRPOTrainer
+
+
+class GRPO(Watched, _Parent):
     """`trl.GRPOTrainer` with the settings of the published runs.
 
     Args:
@@ -269,8 +272,8 @@ class GRPO(Watched, GRPOTrainer):
         if not self.model.training:
             return
         old = logp if sampling.old_logp is None else sampling.old_logp
-        clips = {"low": self.policy.clip_low, "high": self.policy.clip_high, "dual": self.policy.dual_clip}
-        ranged, dual = clipped(logp, old, sampling.advantages, **clips)
+        low, high, most = self.policy.clip_low, self.policy.clip_high, self.policy.dual_clip
+        ranged, dual = clipped(logp, old, sampling.advantages, low=low, high=high, dual=most)
         self.pooled.tokens("policy/loss", each, mask)
         self.pooled.tokens("policy/clipped", ranged.float(), mask)
         self.pooled.tokens("policy/dual_clipped", dual.float(), mask)

@@ -47,8 +47,8 @@ def policy_loss(logp: Tensor, sampling: Sampling, settings: Policy) -> Tensor:
     The divergence from the model as it was is exp(d) - d - 1 with d = log ref - log p, as in TRL.
     """
     old = logp.detach() if sampling.old_logp is None else sampling.old_logp
-    clips = {"low": settings.clip_low, "high": settings.clip_high, "dual": settings.dual_clip}
-    each = clip_loss(logp, old, sampling.advantages, **clips)
+    low, high, dual = settings.clip_low, settings.clip_high, settings.dual_clip
+    each = clip_loss(logp, old, sampling.advantages, low=low, high=high, dual=dual)
     if sampling.is_weight is not None:
         each = each * sampling.is_weight
     if settings.beta and sampling.ref_logp is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -52,7 +53,7 @@ def remedy(spec: str, *, teacher: bool) -> Remedy:
     parts = [parse(part.strip()) for part in spec.split("+")]
     terms = tuple(part for part in parts if hasattr(part, "reward"))
     weights = [part for part in parts if not hasattr(part, "reward") and type(part).__name__ != "Nothing"]
-    weight = None if not weights else weights[0] if len(weights) == 1 else Product(tuple(weights))
+    weight: Any = None if not weights else weights[0] if len(weights) == 1 else Product(tuple(weights))
     if weight is not None and not teacher:
         beyond = [name for name in weight.needs if name not in POLICY_KNOWS]
         if beyond or "distill" in weight.losses:

@@ -63,7 +63,8 @@ class Sampled:
 
     def peers(self, texts: Sequence[str]) -> list[demonstrations.Rollout]:
         """The responses as candidates for a demonstration."""
-        grades, marks = self.own(self.grades).tolist(), self.marked or [None] * len(self.ids)
+        grades = self.own(self.grades).tolist()
+        marks: Sequence[Marked | None] = self.marked or [None] * len(self.ids)
         feedback = self.said.get("feedback") or [row.get("feedback") for row in self.rows]
         return [
             demonstrations.Rollout(
@@ -148,8 +149,16 @@ class Teaching:
 
         def wanted(place: int, start: int, group: Sequence[demonstrations.Rollout]) -> Demonstration | None:
             rng = random.Random(f"{self.seed}/{step}/{place}")
-            how = {"sources": asked.sources, "choose": asked.choose, "threshold": asked.threshold, "own": asked.own}
-            return _placed(select_demonstration(group, place - start, rng=rng, **how), start)
+            shown = select_demonstration(
+                group,
+                place - start,
+                sources=asked.sources,
+                choose=asked.choose,
+                threshold=asked.threshold,
+                own=asked.own,
+                rng=rng,
+            )
+            return _placed(shown, start)
 
         return wanted
 

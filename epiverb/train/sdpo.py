@@ -23,7 +23,7 @@ from trl import GRPOConfig
 from epiverb.contexts import parse as parse_context
 from epiverb.errors import ConfigError
 from epiverb.train import resume
-from epiverb.train.chunked import Chunked, chunked_divergence
+from epiverb.train.chunked import Chunked, Seen, chunked_divergence
 from epiverb.train.demonstrations import fractions
 from epiverb.train.faults import logger
 from epiverb.train.following import Following
@@ -37,9 +37,9 @@ from epiverb.train.projection import Head
 from epiverb.train.remedies import InChunks, Remedy, remedy
 from epiverb.train.rollouts import Lesson, Peers, Sampled, Teaching
 from epiverb.train.settings import Distillation, Policy
-from epiverb.train.watch import Watch
 from epiverb.train.sharding import prepared, sharded
 from epiverb.train.teacher import Teacher
+from epiverb.train.watch import Watch
 
 
 class SDPO(GRPO):
@@ -51,7 +51,7 @@ class SDPO(GRPO):
         policy: GRPO's loss, where there is one besides; its weights must be `none`, those of `settings` weigh both.
     """
 
-    _tag_names = ("trl", "sdpo")
+    _tag_names = ["trl", "sdpo"]  # noqa: RUF012
     _name = "SDPO"
 
     def __init__(
@@ -60,7 +60,7 @@ class SDPO(GRPO):
         reward_funcs: Any = None,
         args: GRPOConfig | None = None,
         *,
-        settings: Distillation | None = None,  # type: ignore[override]
+        settings: Distillation | None = None,
         policy: Policy | None = None,
         watch: Watch | None = None,
         **parent: Any,
@@ -255,16 +255,19 @@ class SDPO(GRPO):
         sampling, step = Sampling.of(batch), self._step_of(batch, 1)
         share = step.shares(mask, asked.aggregate, batch["taught"]) * of_teacher
         share = share if sampling.is_weight is None else share * sampling.is_weight
-        policy = None
+        policy: Any = None
         if of_policy:
             known = ~batch["rewards"].isnan()
             each = self._step_of(batch, 0).shares(mask, self.policy.aggregate, known).reshape(-1) * of_policy
 
-            def policy(logp: Tensor, seen: Any) -> Tensor:
+            def policy(logp: Tensor, seen: Seen) -> Tensor:
                 loss = policy_loss(logp, sampling.at(seen.at), self.policy) * each[seen.at]
                 return loss if late is None or late.policy is None else loss * late.policy
 
-        how = {"topk": None if asked.topk is None else min(asked.topk, len(head.weight)), "tail": asked.tail}
+        how: dict[str, Any] = {
+            "topk": None if asked.topk is None else min(asked.topk, len(head.weight)),
+            "tail": asked.tail,
+        }
         how |= {"entry_clip": asked.entry_clip, "softcap": softcap, "temperature": self.temperature}
         if asked.is_clip is not None and sampling.old_logp is not None:
             how |= {"old_logp": sampling.old_logp, "is_clip": asked.is_clip}
@@ -298,7 +301,8 @@ class SDPO(GRPO):
         """Numbers for the log, and each token for the watch."""
         if not self.model.training:
             return
-        assert done.student_logp is not None and done.teacher_logp is not None
+        assert done.student_logp is not None
+        assert done.teacher_logp is not None
         taught = mask.bool() & batch["taught"].unsqueeze(1)
         hidden = ~taught
         sampling = Sampling.of(batch)

@@ -37,7 +37,8 @@ def prepared(teacher: Teacher, accelerator: Any) -> None:
     if teacher.model is not None:
         from trl.models import prepare_deepspeed, prepare_fsdp
 
-        teacher.model = (prepare_deepspeed if zero3 else prepare_fsdp)(teacher.model, accelerator)
+        wrap: Any = prepare_deepspeed if zero3 else prepare_fsdp
+        teacher.model = wrap(teacher.model, accelerator)
 
 
 def gathered(state: Any) -> Any:
@@ -50,7 +51,7 @@ def gathered(state: Any) -> Any:
 
 
 @torch.no_grad()
-def fill(tensor: Tensor, value: Tensor) -> None:
+def fill(tensor: Any, value: Tensor) -> None:
     """Copy a whole tensor into one that may be a shard of such."""
     if hasattr(tensor, "full_tensor"):
         from torch.distributed.tensor import distribute_tensor

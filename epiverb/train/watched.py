@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from accelerate.utils import gather_object
 
@@ -12,12 +12,7 @@ from epiverb.train.faults import Guard, logger
 from epiverb.train.pooled import Pooled
 from epiverb.train.watch import Watch
 
-if TYPE_CHECKING:
-    from transformers import Trainer
-
-    _Trainer = Trainer
-else:
-    _Trainer = object
+_Trainer: Any = object
 
 
 def check_parent(parent: type, wanted: dict[str, tuple[str, ...]]) -> None:
