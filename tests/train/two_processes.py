@@ -37,9 +37,10 @@ RUNS: dict[str, tuple[Any, dict[str, Any]]] = {
         SDPO,
         {
             "per_device_train_batch_size": 2,
-            "steps_per_generation": 2,
+            "gradient_accumulation_steps": 2,
             "settings": Distillation(weights="contrast", contrast="unrelated", blend=0.3, teacher="ema", aggregate="token-mean"),
-            "max_steps": 4,
+            "script": {str(i): SCRIPT[name] for i, name in enumerate("032032")},
+            "max_steps": 3,
         },
     ),
     "grpo": (GRPO, {"per_device_train_batch_size": 4, "settings": Policy(aggregate="token-mean", scale="group"), "max_steps": 2}),
@@ -76,7 +77,7 @@ def odd(completions: Any, **_: Any) -> list[float]:
 def resumed(out: Path) -> tuple[Any, Any]:
     """Responses that are sampled: the weights of a run, and of one that was stopped within a generation."""
     shape: dict[str, Any] = {"script": None, "reward_funcs": odd, "optim": "adamw_torch", "learning_rate": 1e-3}
-    shape |= {"save_strategy": "steps", "save_steps": 1, "max_steps": 3}
+    shape |= {"steps_per_generation": 4, "save_strategy": "steps", "save_steps": 1, "max_steps": 3}
     whole = trainer_of("everything", out / "whole", 2, **shape)
     whole.train()
     trainer_of("everything", out / "parts", 2, callbacks=[Stop()], **shape).train()
