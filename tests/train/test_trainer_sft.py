@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from datasets import Dataset
-from tests.train.runs import gap, load, logged, weights
-from tests.train.test_trainer_faults import Notebook
-from tests.train.test_trainer_resume import Stop
 from trl import SFTConfig, SFTTrainer
 
 from epiverb.train.resume import last_checkpoint
 from epiverb.train.sft import SFT
+from tests.train.runs import gap, load, logged, weights
+from tests.train.test_trainer_faults import Notebook
+from tests.train.test_trainer_resume import Stop
 
 ROWS = [
     {
