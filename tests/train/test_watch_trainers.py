@@ -102,6 +102,16 @@ def test_the_log_and_its_listeners(trained):
     assert set(finish(out).frame()["condition"]) == {"rollout", "probe/id", "probe/ood"}
 
 
+def test_the_first_probe_is_of_the_model_as_it_was_given(trained, tmp_path):
+    """TRL changes the model's forward; what is sampled through it is what the model itself samples."""
+    out, *_ = trained
+    model, tokenizer = runs.load()
+    watch = Monitor(tmp_path, tokenizer, model=model)
+    Probes(watch, PROBES, sampling=SAMPLING)._probe(0, model=model, processing_class=tokenizer)
+    probed = finish(out).frame().filter((pl.col("condition") != "rollout") & (pl.col("step") == 0))
+    assert probed.equals(finish(tmp_path).frame())
+
+
 def test_a_run_that_was_killed_and_goes_on_is_recorded_as_one(tmp_path):
     """Three of four steps, then again from the checkpoint behind the second: as if nothing had been."""
     from transformers import TrainerCallback
