@@ -30,10 +30,10 @@ class LsConfig:
     Example: epiverb ls lexicons
     """
 
-    kind: Literal["lexicons", "formats", "measures", "tables", "problems", "contexts", "graders"] = setting(
+    kind: Literal["lexicons", "formats", "measures", "tables", "problems", "contexts", "graders", "verl"] = setting(
         metavar="KIND", positional=True
     )
-    """lexicons, formats, measures, tables, problems, contexts or graders."""
+    """lexicons, formats, measures, tables, problems, contexts, graders, or settings of published runs for verl."""
 
 
 @dataclass(frozen=True)

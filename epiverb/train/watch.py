@@ -46,6 +46,8 @@ class Marked:
     """For each token the index into `Watch.classes`."""
     is_marker: npt.NDArray[np.bool_]
     """For each token whether it overlaps an epistemic marker."""
+    n_tokens: int
+    """Without the one that ends the turn."""
     n_words: int
     counts: Mapping[str, int]
     """Category -> markers, of all categories of the lexicon, 0 included."""
@@ -93,6 +95,8 @@ class Rollout:
     """Key of the peer that was shown, or `dataset`, `feedback`."""
     trimmed: int = 0
     """Tokens cut from the demonstration."""
+    condition: str = "rollout"
+    """The arm in the table of traces: `rollout`, `eval`, or `probe/NAME`."""
     marked: Marked | None = None
     """What `Watch.mark` said; None: it is marked when it is recorded."""
     extra: Mapping[str, float | int | str | bool | None] = field(default_factory=dict)
@@ -121,6 +125,8 @@ class Watch(Protocol):
         """What the loss saw of each token, (B, T) each, detached; in padded or micro-batched pieces, as it comes.
 
         Args:
+            step: updates that the policy has had which is being trained; the rollouts may be of an earlier one. It is the
+                step by which the sums are kept that is closed next.
             keys: of the rows, in their order; padding rows have the key "".
             columns: names are those of `COLUMNS`; NaN is unknown, and in no sum.
             mask: the tokens that count, (B, T); column t is token t of the response.
@@ -135,7 +141,7 @@ class Watch(Protocol):
         ...
 
     def close_step(self, step: int) -> None:
-        """Writes what this rank recorded of a step, whole or not at all; again for the same step: replaces it."""
+        """Writes what this rank recorded of a step, whole or not at all; what comes later for the same step is added."""
         ...
 
     def callback(self) -> Any:

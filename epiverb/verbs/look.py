@@ -95,6 +95,12 @@ def _graders() -> list[dict[str, Any]]:
     return list(table())
 
 
+def _verl() -> list[dict[str, Any]]:
+    from epiverb.integrations.verl import table
+
+    return list(table())
+
+
 _LISTINGS = {
     "lexicons": _lexicons,
     "formats": _formats,
@@ -103,4 +109,5 @@ _LISTINGS = {
     "problems": _problems,
     "contexts": _contexts,
     "graders": _graders,
+    "verl": _verl,
 }
