@@ -38,11 +38,10 @@ def test_several_steps_on_one_generation_are_those_of_their_batches(tmp_path):
 
 
 def test_the_student_meets_its_teacher(tmp_path):
-    trainer = ran(
-        SDPO, tmp_path, max_steps=40, learning_rate=5e-3, optim="adamw_torch", settings=Distillation(topk=None)
-    )
-    divergence = logged(trainer, "distill/divergence")
-    assert divergence[-1] < 0.1 * divergence[0]
+    shape = {"max_steps": 40, "learning_rate": 4e-4, "optim": "adamw_torch", "lr_scheduler_type": "linear"}
+    divergence = logged(ran(SDPO, tmp_path, settings=Distillation(topk=None), **shape), "distill/divergence")
+    assert divergence[-1] < 0.25 * divergence[0]
+    assert divergence[-1] < divergence[20] < divergence[10] < divergence[0]
 
 
 def test_preserved_markers_leave_no_gradient(tmp_path):
@@ -61,13 +60,13 @@ def test_preserved_markers_leave_no_gradient(tmp_path):
 
     for settings in (Distillation(weights="preserve"), Distillation(weights="preserve", blend=0.5)):
         trainer = made(SDPO, tmp_path, script=FAILED, data=data, settings=settings, **one)
-        inner = trainer._divergence
+        inner = trainer._distilling
 
-        def saw(own, head, softcap, teachers, batch, mask, late, inner=inner):
+        def saw(batch, mask, n_rows, inner=inner):
             masks.append((batch["markers"], mask.bool(), batch["completion_ids"]))
-            return inner(own, head, softcap, teachers, batch, mask, late)
+            return inner(batch, mask, n_rows)
 
-        trainer._divergence = saw
+        trainer._distilling = saw
         trainer.model.model.norm.register_forward_hook(lambda *seen: look(*seen) if seen[2].requires_grad else None)
         trainer.train()
     for gradient, (markers, mask, tokens) in zip(gradients, masks, strict=True):

@@ -43,9 +43,7 @@ def test_it_is_trls_and_tells_each_class(tmp_path):
     assert gap(weights(ours), weights(theirs)) == 0
     assert logged(ours, "sft/nll") == pytest.approx(logged(ours, "loss"), rel=1e-4)
     assert len({row.key for _, row in watch.rows}) == 6
-    assert {row.marked.text for _, row in watch.rows} == {
-        f"Wait, let me check: maybe {i}. So it is {i}." for i in range(6)
-    } or all("Wait, let me check" in row.marked.text for _, row in watch.rows)
+    assert all("Wait, let me check" in row.marked.text for _, row in watch.rows)
     rows = {row.key: row for _, row in watch.rows}
     _, keys, columns, mask = watch.seen[0]
     total = sum(-columns["student_logp"][mask].sum().item() for _, _, columns, mask in watch.seen[:1])
