@@ -12,8 +12,8 @@ from typing import Annotated, Any
 
 import typer
 
-from epiverb.config import choices, field_docs, is_bool, is_dict, is_list, leaves, load, plain, to_yaml
-from epiverb.errors import ConfigError, Stopped, nearest
+from epiverb.config import choices, is_bool, is_dict, is_list, leaves, load, to_yaml
+from epiverb.errors import Stopped
 from epiverb.registry import resolve
 
 
@@ -70,6 +70,17 @@ COMMANDS: dict[str, Command] = {
         notes="epiverb.cli.scoring:notes",
         progress="epiverb.cli.sampling:progress",
     ),
+    **{
+        f"train {method}": Command(
+            f"epiverb.configs.train:{name}",
+            "epiverb.verbs.train:train",
+            "epiverb.cli.training:print_training",
+            "epiverb.verbs.train:document",
+            "epiverb.cli.training:notes",
+            "epiverb.cli.training:progress",
+        )
+        for method, name in (("sft", "SftTrainConfig"), ("grpo", "GrpoConfig"), ("sdpo", "SdpoConfig"))
+    },
     "validate": Command(
         "epiverb.configs.lexicons:ValidateConfig",
         "epiverb.verbs.lexicons:validate",
@@ -105,7 +116,7 @@ COMMANDS: dict[str, Command] = {
         "epiverb.configs.lexicons:LexiconConfig", "epiverb.verbs.lexicons:lexicon", "epiverb.cli.summary:print_lexicon"
     ),
     "config": Command(
-        "epiverb.configs.look:PrintConfig", "epiverb.cli.app:show_config", "epiverb.cli.app:print_config"
+        "epiverb.configs.look:PrintConfig", "epiverb.cli.settings:show_config", "epiverb.cli.settings:print_config"
     ),
 }
 
@@ -115,6 +126,9 @@ _SHORT = {
     "eval": "A model on benchmarks, as published.",
     "score": "What a model computes about a run's traces: entropy, information, pressure.",
     "sft-data": "Sets for fine-tuning from correct responses.",
+    "train sft": "Fine-tune on responses.",
+    "train grpo": "Train by the grades of a model's own responses.",
+    "train sdpo": "Train on a model's own responses by a teacher that has seen a solution.",
     "compare": "What changed from one run to another.",
     "link": "Changes in markers against changes in accuracy.",
     "plan": "How many problems and samples a question needs.",
@@ -233,6 +247,8 @@ def execute(command: Command, config: Any, *, json: bool, quiet: bool, dry_run: 
             result = verb(config, **options)
     else:
         result = verb(config, **options)
+    if result is None:  # one of several processes, of which the first one speaks
+        return
     if not quiet and command.notes:
         from epiverb.cli.terminal import printable
 
@@ -250,30 +266,13 @@ def print_json(document: dict[str, Any]) -> None:
     sys.stdout.write(json.dumps(document, ensure_ascii=True, allow_nan=False) + "\n")
 
 
-def show_config(config: Any) -> dict[str, str]:
-    """The settings of a command with their defaults, as YAML under the key `yaml`."""
-    if config.command not in COMMANDS:
-        raise ConfigError(f"unknown command {config.command!r}.{nearest(config.command, COMMANDS)}")
-    cls = resolve(COMMANDS[config.command].config)
-    docs, lines = field_docs(cls), []
-    for field in dataclasses.fields(cls):
-        default = (
-            field.default_factory()
-            if field.default is dataclasses.MISSING and callable(field.default_factory)
-            else field.default
-        )
-        required = default is dataclasses.MISSING
-        from yaml import safe_dump
+_GROUPS = {"train": "Train a model and watch its markers: fine-tuning, GRPO, self-distillation."}
+"""The first word of commands of two words."""
 
-        text = f"# {field.name}:\n" if required else safe_dump({field.name: plain(default)}, allow_unicode=True)
-        lines.append(f"# {docs.get(field.name, '')}\n{text}")
-    return {"command": config.command, "yaml": "".join(lines)}
-
-
-def print_config(result: dict[str, str]) -> None:
-    """The YAML as it is."""
-    sys.stdout.write(result["yaml"])
-
-
+_PARENTS = {"": app}
+for _word, _help in _GROUPS.items():
+    _PARENTS[_word] = typer.Typer(help=_help, no_args_is_help=True, rich_markup_mode=None)
+    app.add_typer(_PARENTS[_word], name=_word, short_help=_help)
 for _name, _command in COMMANDS.items():
-    app.command(_name, short_help=_SHORT[_name])(_callback(_command))
+    _group, _, _last = _name.rpartition(" ")
+    _PARENTS[_group].command(_last, short_help=_SHORT[_name])(_callback(_command))
