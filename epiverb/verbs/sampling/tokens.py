@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import codecs
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import polars as pl
 
+from epiverb.models.pieces import Span, places
 from epiverb.run import polars_schema
 
 if TYPE_CHECKING:
     from epiverb.models.base import Completion, Engine
 
-Span = tuple["int | None", "int | None"]
 Spans = Callable[["Completion"], "list[Span]"]
 
 
@@ -84,40 +83,3 @@ def spans_by(pieces: Sequence[bytes]) -> Spans:
         return places(added, completion.text[completion.given :], completion.given)
 
     return spans
-
-
-def places(added: Sequence[bytes], text: str, given: int = 0) -> list[Span]:
-    """Code points [start, end) of each token in `given` + `text`; nulls for all where the bytes do not spell the text.
-
-    A token that holds a part of a character spans the whole of it. What stands behind the text (a stop string that was
-    cut off) has no place.
-
-    >>> places([b"ab", "é".encode()[:1], "é".encode()[1:]], "abé")
-    [(0, 2), (2, 3), (2, 3)]
-    >>> places([b"\\xc3", b"ab"], "\ufffdab")
-    [(0, 1), (1, 3)]
-    """
-    decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    spelled: list[str] = []
-    bounds, count, pending = [], 0, False
-    for piece in added:
-        new = decoder.decode(piece)
-        spelled.append(new)
-        # Bytes that were waiting for the rest of a character, and now will not get it, show as one sign of their own.
-        broken = pending and piece != b"" and not 0x80 <= piece[0] < 0xC0
-        start, count = count + broken, count + len(new)
-        pending = bool(decoder.getstate()[0])
-        bounds.append((start, count + pending))
-    spelled.append(decoder.decode(b"", final=True))
-    whole = "".join(spelled)
-    # Vocabularies made by SentencePiece have a space before the first word that their decoders leave out.
-    lead = 1 if whole.startswith(" ") and not text.startswith(" ") else 0
-    if not whole[lead:].startswith(text):
-        return [(None, None)] * len(added)
-    end = len(text)
-    return [
-        (given + max(start - lead, 0), given + min(max(stop - lead, 0), end))
-        if start - lead < end or not end
-        else (None, None)
-        for start, stop in bounds
-    ]

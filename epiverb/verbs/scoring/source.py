@@ -11,8 +11,7 @@ import polars as pl
 
 from epiverb.errors import AlignmentError
 from epiverb.models.base import Request
-from epiverb.models.pieces import token_bytes
-from epiverb.verbs.sampling.tokens import Span, places
+from epiverb.models.pieces import Span, places, token_bytes
 
 if TYPE_CHECKING:
     from epiverb.models.chat import Chat

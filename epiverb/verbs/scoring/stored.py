@@ -11,7 +11,7 @@ import polars as pl
 from epiverb.errors import DataError
 from epiverb.io import logprobs as files
 from epiverb.measures.tokens import entropy_bounds
-from epiverb.verbs.sampling.tokens import places
+from epiverb.models.pieces import places
 from epiverb.verbs.scoring.job import Job
 
 SCHEMA: dict[str, Any] = {
