@@ -121,8 +121,8 @@ class Distilling:
 
 
 @dataclass(frozen=True)
-class Rewarded:
-    """GRPO: advantages and clips."""
+class Clips:
+    """The policy loss: that of GRPO, and in SDPO the one that is blended or routed to."""
 
     scale: Literal["none", "group", "batch"] = setting("none")
     """Divide advantages by the deviation of rewards in the group or batch. As the paper: none (Dr. GRPO)."""
@@ -132,6 +132,14 @@ class Rewarded:
     """And up to 1 + X. As the paper."""
     dual_clip: float | None = setting(3.0, metavar="X")
     """Largest ratio that counts where the advantage is negative; none: no limit. As the paper's code."""
+    mask_truncated: bool = setting(False)
+    """Leave out responses that were cut off. As the paper: they count as wrong."""
+
+
+@dataclass(frozen=True)
+class Rewarded:
+    """GRPO: what else its loss is made of."""
+
     beta: float = setting(0.0, metavar="X")
     """Weight of the divergence from the model as it was. As the paper: 0, and no copy of it."""
     aggregate: str = setting("verl-effective", metavar="NAME")
@@ -140,8 +148,6 @@ class Rewarded:
     """Token weights, remedies to be tried: preserve, marker-reward:10, ... See: epiverb ls weights."""
     rollout_is_clip: float | None = setting(2.0, metavar="X")
     """Cap of the weight for what vLLM and the trainer disagree on; none: no weight. As the paper."""
-    mask_truncated: bool = setting(False)
-    """Leave out responses that were cut off. As the paper: they count as wrong."""
 
 
 @dataclass(frozen=True)
@@ -217,6 +223,8 @@ class SdpoConfig:
     """Learning rate. As the paper: ten times that of GRPO."""
     distillation: Distilling = Distilling()
     """The loss and the teacher."""
+    clips: Clips = Clips()
+    """The policy loss, where --blend or a token weight has one."""
     rollouts: Rollouts = Rollouts()
     """Sampling."""
     problems: Asked = Asked()
@@ -252,6 +260,8 @@ class GrpoConfig:
     """Learning rate. As the paper."""
     policy: Rewarded = Rewarded()
     """The loss."""
+    clips: Clips = Clips()
+    """Advantages and clips."""
     rollouts: Rollouts = Rollouts()
     """Sampling."""
     problems: Asked = Asked()

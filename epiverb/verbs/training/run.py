@@ -1,0 +1,159 @@
+"""A training from its settings to its last step: data, model, watch, trainer, and what goes on around them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from epiverb.configs.train import GrpoConfig, SdpoConfig, SftTrainConfig
+from epiverb.errors import Stopped
+from epiverb.models.loading import require
+from epiverb.verbs.training import build, examples, problems
+from epiverb.verbs.training.faults import kept, told
+from epiverb.verbs.training.folder import last_checkpoint, opened, rank, world
+from epiverb.verbs.training.plan import Batches, batches, identity, steps_of
+from epiverb.verbs.training.rewards import Rewards
+from epiverb.verbs.training.template import switched
+
+if TYPE_CHECKING:
+    Any3 = GrpoConfig | SdpoConfig | SftTrainConfig
+
+Say = Callable[[str], None]
+Logged = Callable[[int, int, dict[str, Any]], None]
+"""Called with the step, the number of steps and what the trainer logged."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """What is trained on."""
+
+    rows: Any
+    """Rows of the data set; of problems before their prompts have been looked at, their sources."""
+    hashes: dict[str, str]
+    """As the user wrote it -> SHA-256."""
+    notes: list[str]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What came of it."""
+
+    steps: int
+    notes: list[str]
+    unknown: dict[str, int]
+    """Reasons of grades that are not known, by this process."""
+
+
+def run(config: Any3, out: Path, *, say: Say, logged: Logged) -> Trained | None:
+    """Train to the last step; None in all processes but the first.
+
+    Raises:
+        Stopped: it was asked to stop; a checkpoint is kept. EpiverbError: it had to stop; the message says what is kept.
+    """
+    for package in ("torch", "transformers", "trl", "datasets"):
+        require(package, "train")
+    data = _data(config)
+    with opened(out, identity(config) | {"data": data.hashes}, overwrite=config.overwrite), told(out), _quiet(say):
+        return _train(config, out, data, say, logged)
+
+
+def _data(config: Any3) -> Data:
+    if isinstance(config, SftTrainConfig):
+        files = examples.read(config.data, limit=config.examples.limit)
+        return Data(files, {file.spec: file.sha256 for file in files}, [])
+    asked = config.problems
+    told: dict[str, Any] = {"limit": asked.limit, "seed": config.seed, "domain": asked.domain, "lenient": asked.lenient}
+    sources, notes = problems.read(config.data, **told)
+    return Data(sources, {source.spec: source.sha256 for source in sources}, notes)
+
+
+def _train(config: Any3, out: Path, data: Data, say: Say, logged: Logged) -> Trained | None:
+    from epiverb.verbs.training.going import Going, interruptible
+    from epiverb.verbs.training.trainers import assemble
+
+    work = batches(config, world())
+    tokenizer = build.tokenizer_of(config)
+    switch = switched(tokenizer, _thinking(config), config.model) if tokenizer.chat_template else {}
+    rows, notes = _rows(config, data, tokenizer, switch)
+    for note in notes:
+        say(note)
+    going = Going(config.watching.keep, say)
+    rewards = Rewards(tokenizer, _lenient(config))
+    steps = steps_of(config, len(rows))
+    assert steps is not None  # the rows have been counted
+    trainer = assemble(config, out, work, steps, tokenizer, rows, switch, rewards, going, logged)
+    trainer.args.distributed_state.wait_for_everyone()  # the first process has looked at the folder
+    begun = last_checkpoint(out)
+    if begun is not None:
+        say(f"going on from {begun.name}")
+    with interruptible(going):
+        trainer.train(resume_from_checkpoint=str(begun) if begun else None)
+    trainer.args.distributed_state.wait_for_everyone()
+    if going.stopped:
+        raise Stopped(f"stopped behind step {trainer.state.global_step}. {kept(out)}")
+    return Trained(trainer.state.global_step, notes, dict(rewards.unknown)) if rank() == 0 else None
+
+
+def _thinking(config: Any3) -> str | None:
+    return config.examples.thinking if isinstance(config, SftTrainConfig) else config.problems.thinking
+
+
+def _lenient(config: Any3) -> tuple[str, ...]:
+    return config.examples.lenient if isinstance(config, SftTrainConfig) else config.problems.lenient
+
+
+def _rows(
+    config: Any3, data: Data, tokenizer: Any, switch: dict[str, bool]
+) -> tuple[list[dict[str, Any]], list[str]]:
+    if isinstance(config, SftTrainConfig):
+        told: dict[str, Any] = {"model": config.model, "thinking": config.examples.thinking}
+        return examples.encoded(data.rows, tokenizer, max_length=config.examples.max_length, **told)
+    asked = config.problems
+    found = problems.rows_of(
+        data.rows, tokenizer, max_prompt=asked.max_prompt, questions=config.rollouts.questions, switch=switch
+    )
+    return found.rows, [*data.notes, *found.notes]
+
+
+@contextmanager
+def _quiet(say: Say) -> Iterator[None]:
+    """Libraries print nothing; what epiverb's own trainers warn of is said."""
+    import datasets
+    import transformers
+
+    class Told(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            say(record.getMessage())
+
+    handler, log = Told(logging.WARNING), logging.getLogger("epiverb.train")
+    before, shown = transformers.utils.logging.get_verbosity(), datasets.utils.logging.get_verbosity()
+    transformers.utils.logging.set_verbosity_error()
+    datasets.utils.logging.set_verbosity_error()
+    datasets.disable_progress_bars()
+    propagates, log.propagate = log.propagate, False
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.propagate = propagates
+        transformers.utils.logging.set_verbosity(before)
+        datasets.utils.logging.set_verbosity(shown)
+
+
+def settings_of(config: GrpoConfig | SdpoConfig) -> dict[str, Any]:
+    """The settings of the losses as the trainers take them."""
+    from epiverb.train.settings import Distillation, Policy
+
+    clips = asdict(config.clips)
+    if isinstance(config, GrpoConfig):
+        return {"settings": Policy(**clips, **asdict(config.policy))}
+    shared = {name: getattr(config.distillation, name) for name in ("aggregate", "rollout_is_clip")}
+    return {"settings": Distillation(**asdict(config.distillation)), "policy": Policy(**clips, **shared)}
+
+
+__all__ = ["Batches", "Trained", "run", "settings_of"]
