@@ -77,7 +77,7 @@ COMMANDS: dict[str, Command] = {
             "epiverb.cli.training:print_training",
             "epiverb.verbs.train:document",
             "epiverb.cli.training:notes",
-            "epiverb.cli.sampling:progress",
+            "epiverb.cli.training:progress",
         )
         for method, name in (("sft", "SftTrainConfig"), ("grpo", "GrpoConfig"), ("sdpo", "SdpoConfig"))
     },

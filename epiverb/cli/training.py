@@ -2,26 +2,102 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from epiverb.cli.summary import _console, _table, number
+from rich.text import Text
+
+from epiverb.cli.sampling import _clock
+from epiverb.cli.summary import _console, _table, number, run_notes
 from epiverb.cli.terminal import printable
 
 GIB = 1 << 30
+ROWS = 12
+"""Steps that the table at the end shows."""
+SHOWN = {
+    "reward": ("reward",),
+    "tokens": ("epiverb/tokens", "completions/mean_length"),
+    "markers/1k": ("epiverb/markers_per_1k_words",),
+    "finished": ("epiverb/finished",),
+    "divergence on markers": ("epiverb/divergence/markers",),
+    "loss": ("loss",),
+}
+"""What a line of progress shows -> names in the trainer's log, the first that is there."""
+
+
+class Lines:
+    """A follower that prints a line a step on stderr."""
+
+    def __init__(self, label: str, *, quiet: bool) -> None:
+        self.label, self.quiet = label, quiet
+        self.begun: tuple[int, float] | None = None
+
+    def say(self, line: str) -> None:
+        """The line as it is."""
+        if not self.quiet:
+            print(f"{self.label}: {printable(line)}", file=sys.stderr, flush=True)
+
+    def logged(self, step: int, steps: int, scalars: dict[str, Any]) -> None:
+        """`step 12/100: reward 0.43, tokens 1,204, markers/1k 31.2, 0:42:10 left`."""
+        if "train_runtime" in scalars:
+            return
+        now = time.monotonic()
+        if self.begun is None:
+            self.begun = step, now
+        first, start = self.begun
+        left = f", {_clock((steps - step) * (now - start) / (step - first))} left" if step > first and steps > step else ""
+        known = {label: next((scalars[name] for name in names if name in scalars), None) for label, names in SHOWN.items()}
+        figures = ", ".join(f"{label} {number(value)}" for label, value in known.items() if value is not None)
+        self.say(f"step {step:,}/{steps:,}: {figures}{left}")
+
+
+@contextmanager
+def progress(label: str, *, quiet: bool = False) -> Iterator[Lines]:
+    """A follower that prints on stderr; of several processes only the first one's says anything."""
+    yield Lines(label, quiet=quiet or int(os.environ.get("RANK", "0")) != 0)
 
 
 def print_training(result: Any) -> None:
-    """The plan of a dry run, or the last figures of a training and where it is."""
+    """The plan of a dry run; else how the training went, and where it is."""
     if isinstance(result, dict):
         return _print_plan(result)
-    raise NotImplementedError
+    console, training = _console(), result.summary["training"]
+    table = _table("", "step", "responses", "reward", "right", "finished", "tokens", "markers per 1,000 words")
+    arm = ""
+    for row in training["course"] if len(training["course"]) <= ROWS else _some(training["course"]):
+        if row["condition"] != arm:
+            arm = row["condition"]
+            table.add_row(Text(printable(arm), "bold"))
+        shares = (number(row[name], share=True) for name in ("accuracy", "finished"))
+        figures = (number(row[name]) for name in ("length", "markers_per_1k_words"))
+        table.add_row(f"{row['step']:,}", f"{row['n']:,}", number(row["reward"]), *shares, *figures)
+    console.print(table)
+    console.print(Text(f"Markers of {next(iter(result.summary['lexicons']))}; a step is the number of updates before.", "dim"))
+    console.print(f"\nrun         {printable(str(result.path))}")
+    for checkpoint in training["checkpoints"][-1:]:
+        console.print(f"checkpoint  {printable(checkpoint)}")
+    if (result.path / "report.html").is_file():
+        console.print(f"report      {printable(str(result.path / 'report.html'))}")
+
+
+def _some(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Some rows of each arm, evenly, the first and the last among them."""
+    kept = []
+    for arm in dict.fromkeys(row["condition"] for row in rows):
+        mine = [row for row in rows if row["condition"] == arm]
+        places = {round(i * (len(mine) - 1) / (ROWS - 1)) for i in range(ROWS)}
+        kept += [row for place, row in enumerate(mine) if place in places]
+    return kept
 
 
 def notes(result: Any) -> list[str]:
     """What a user should know."""
-    return list(result["notes"]) if isinstance(result, dict) else []
+    return list(result["notes"]) if isinstance(result, dict) else run_notes(result)
 
 
 def _print_plan(plan: dict[str, Any]) -> None:

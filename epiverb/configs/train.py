@@ -317,8 +317,6 @@ class SftTrainConfig:
     """Times that each example is learned from. The paper does not say; arXiv 2603.15500: 15."""
     lr: float = setting(5e-6, metavar="X")
     """Learning rate. The paper does not say; arXiv 2603.15500: 5e-6, cosine."""
-    weights: str = setting("none", short="-w", metavar="NAME[:VALUE][+...]")
-    """Token weights, remedies to be tried: preserve, ... See: epiverb ls weights."""
     examples: Learned = Learned()
     """Examples."""
     optimisation: Optimiser = Optimiser()

@@ -3,27 +3,64 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
+from epiverb.run import Run
+from epiverb.schema import SCHEMA_VERSION
 from epiverb.verbs.training.outline import outline
 from epiverb.verbs.training.plan import check, default_out
 
 if TYPE_CHECKING:
     from epiverb.configs.train import GrpoConfig, SdpoConfig, SftTrainConfig
-    from epiverb.run import Run
+
+
+class Follower(Protocol):
+    """Who is told how a training goes."""
+
+    def say(self, line: str) -> None:
+        """Something that a user should know."""
+        ...
+
+    def logged(self, step: int, steps: int, scalars: dict[str, Any]) -> None:
+        """What the trainer logged behind a step."""
+        ...
+
+
+class Nobody:
+    """A follower that listens to nothing."""
+
+    def say(self, line: str) -> None:
+        """Nothing."""
+
+    def logged(self, step: int, steps: int, scalars: dict[str, Any]) -> None:
+        """Nothing."""
 
 
 def train(
-    config: GrpoConfig | SdpoConfig | SftTrainConfig, *, progress: Any = None, dry_run: bool = False
+    config: GrpoConfig | SdpoConfig | SftTrainConfig, *, progress: Follower | None = None, dry_run: bool = False
 ) -> Run | dict[str, Any] | None:
-    """The finished run; with `dry_run`, what would be done; None in all processes but the first of several."""
+    """The finished run; with `dry_run`, what would be done; None in all processes but the first of several.
+
+    Raises:
+        ConfigError, DataError, FormatError: settings or data that cannot be used, or a folder that holds another run.
+        Stopped: Ctrl-C; a checkpoint is kept and the same command continues.
+        EngineError, StorageError, TrainingFault: it had to stop; the message says what is kept.
+    """
     check(config)
     out = Path(config.out) if config.out else default_out(config)
     if dry_run:
         return outline(config, out)
-    return None
+    from epiverb.verbs.training.run import run
+
+    follower = progress or Nobody()
+    trained = run(config, out, say=follower.say, logged=follower.logged)
+    return None if trained is None else Run(out)
 
 
 def document(result: Run | dict[str, Any]) -> dict[str, Any]:
     """What `--json` prints."""
-    return result.summary if not isinstance(result, dict) else result
+    if isinstance(result, dict):
+        return result
+    training = result.summary["training"]
+    head = {"schema": SCHEMA_VERSION, "run": str(result.path)}
+    return head | training

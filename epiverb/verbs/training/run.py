@@ -58,7 +58,13 @@ def run(config: Any3, out: Path, *, say: Say, logged: Logged) -> Trained | None:
         require(package, "train")
     data = _data(config)
     with opened(out, identity(config) | {"data": data.hashes}, overwrite=config.overwrite), told(out), _quiet(say):
-        return _train(config, out, data, say, logged)
+        trained = _train(config, out, data, say, logged)
+        if trained is not None:
+            from epiverb.verbs.training.finish import finish
+
+            say("making the run of what was recorded")
+            finish(config, out, data, trained)
+        return trained
 
 
 def _data(config: Any3) -> Data:
@@ -134,6 +140,7 @@ def _quiet(say: Say) -> Iterator[None]:
     transformers.utils.logging.set_verbosity_error()
     datasets.utils.logging.set_verbosity_error()
     datasets.disable_progress_bars()
+    transformers.utils.logging.disable_progress_bar()
     propagates, log.propagate = log.propagate, False
     log.addHandler(handler)
     try:
@@ -143,6 +150,7 @@ def _quiet(say: Say) -> Iterator[None]:
         log.propagate = propagates
         transformers.utils.logging.set_verbosity(before)
         datasets.utils.logging.set_verbosity(shown)
+        transformers.utils.logging.enable_progress_bar()
 
 
 def settings_of(config: GrpoConfig | SdpoConfig) -> dict[str, Any]:
