@@ -75,7 +75,7 @@ class Distillation:
     """Of `ema` and `trust-region`: how far the teacher goes towards the student."""
     teacher_rank: int | None = None
     """With LoRA and `ema`: highest rank of the teacher's; None: four times the student's."""
-    sources: tuple[str, ...] = ("peer",)
+    sources: tuple[Literal["peer", "dataset", "feedback"], ...] = ("peer",)
     """Where the demonstration comes from, the first that has one: peer, dataset (the row's solution), feedback."""
     choose: str = "first"
     """Among peers: first, random, shortest, longest, most-markers, fewest-markers."""

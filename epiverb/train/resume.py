@@ -1,0 +1,127 @@
+"""Checkpoints that a run goes on from as if it had not stopped: what TRL and transformers do not keep.
+
+They keep weights, optimizer, scheduler, random numbers and the step. Kept here besides: the responses that later
+optimizer steps of the same generation still need, the place within them, the order of the problems in later epochs, what
+was counted since the last log, and the teacher. All of it is written before `trainer_state.json`, which marks a checkpoint
+as whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from trl.trainer.utils import RepeatSampler
+
+from epiverb.train.sharding import gathered
+from epiverb.train.teacher import Teacher
+
+TEACHER, PROGRESS, STATE = "teacher.pt", "progress_{rank}.pt", "trainer_state.json"
+
+
+class EpochSampler(RepeatSampler):
+    """TRL's sampler, whose order in an epoch does not depend on whether the epochs before were seen.
+
+    Ours differs: TRL draws the order of the first epoch again after a resume in a later one.
+    """
+
+    def __init__(self, inner: RepeatSampler, state: Any) -> None:
+        self.__dict__.update(inner.__dict__)
+        self._state = state
+
+    def __iter__(self) -> Any:
+        if self.shuffle:
+            self.generator.manual_seed(self.seed or 0)
+            for _ in range(int(self._state().epoch or 0)):
+                torch.randperm(self.num_samples, generator=self.generator)
+        return super().__iter__()
+
+
+def begin(folder: Path) -> None:
+    """Make the folder of a checkpoint, which is not whole from now on."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / STATE).unlink(missing_ok=True)
+
+
+def save_progress(folder: Path, trainer: Any) -> None:
+    """Write where this process is within a generation, if it is in one."""
+    every = trainer.args.steps_per_generation * trainer.num_iterations
+    midway = trainer._step % every != 0
+    state = {
+        "step": trainer._step,
+        "buffered": trainer._buffered_inputs if midway else None,
+        "metrics": {name: list(values) for name, values in trainer._metrics["train"].items()},
+        "pooled": trainer.pooled.state(),
+    }
+    _save(state, folder / PROGRESS.format(rank=trainer.accelerator.process_index))
+
+
+def load_progress(folder: Path, trainer: Any) -> None:
+    """Be where this process was; a checkpoint without it begins a generation, as TRL does."""
+    path = folder / PROGRESS.format(rank=trainer.accelerator.process_index)
+    if not path.exists():
+        return
+    state = torch.load(path, map_location=trainer.accelerator.device, weights_only=True)
+    trainer._step, trainer._buffered_inputs = state["step"], state["buffered"]
+    trainer._metrics["train"].clear()
+    for name, values in state["metrics"].items():
+        trainer._metrics["train"][name].extend(values)
+    trainer.pooled.load(state["pooled"])
+
+
+def save_teacher(folder: Path, teacher: Teacher, *, main: bool, older: Path | None) -> None:
+    """Write the teacher; one that never changes is written once, and linked to from later checkpoints.
+
+    Args:
+        main: whether this process writes; all of them gather what is sharded.
+        older: a checkpoint of this run with the same teacher.
+    """
+    if teacher.kind == "live":
+        return
+    if teacher.kind != "ema" and older is not None and (older / TEACHER).exists():
+        if main:
+            _link(older / TEACHER, folder / TEACHER)
+        return
+    state = gathered(teacher.state_dict())
+    if main:
+        _save(state, folder / TEACHER)
+
+
+def load_teacher(folder: Path, teacher: Teacher) -> bool:
+    """Make the teacher the one of a checkpoint; False where it has none."""
+    path = folder / TEACHER
+    if teacher.kind == "live" or not path.exists():
+        return teacher.kind == "live"
+    teacher.load_state_dict(torch.load(path, map_location="cpu", weights_only=True, mmap=True))
+    return True
+
+
+def last_checkpoint(folder: Path | str) -> Path | None:
+    """The newest whole checkpoint in a trainer's output folder; one that was being written when all stopped is none."""
+    found = []
+    for path in Path(folder).glob("checkpoint-*"):
+        try:
+            step = json.loads((path / STATE).read_text("utf-8"))["global_step"]
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        found.append((int(step), path))
+    return max(found)[1] if found else None
+
+
+def _save(state: Any, path: Path) -> None:
+    """Whole or not at all."""
+    new = path.with_suffix(".new")
+    torch.save(state, new)
+    os.replace(new, path)
+
+
+def _link(old: Path, new: Path) -> None:
+    new.unlink(missing_ok=True)
+    try:
+        os.link(old, new)
+    except OSError:  # another file system, or one without links
+        shutil.copyfile(old, new)
