@@ -34,6 +34,7 @@ FORMATS = Registry(
         "sharegpt": "epiverb.io.formats.sharegpt:SHAREGPT",
         "alpaca": "epiverb.io.formats.sharegpt:ALPACA",
         "olmo-eval": "epiverb.io.formats.olmo:OLMO",
+        "epiverb-training": "epiverb.io.formats.training:TRAINING",
         "epiverb": "epiverb.io.formats.own:OWN",
         "generic": "epiverb.io.formats.generic:GENERIC",
     },

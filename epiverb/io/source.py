@@ -15,13 +15,16 @@ from epiverb.io.streams import MAGIC, Replay, Unpacked
 
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".parquet", ".eval", ".csv")
 PACKED = ("", ".gz", ".zst", ".bz2", ".xz")
+RECORDED = "step-*-rank-*.parquet"
+"""Files in which a training run keeps its rollouts and the samples of its probes."""
 URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://")
 
 
 def expand(paths: list[str]) -> list[str]:
     """The single files that `paths` name, in order: a folder gives all trace files in it, sorted; a glob its matches.
 
-    Numbers in names sort as numbers (`2.jsonl` before `10.jsonl`). A run folder of epiverb gives its traces.
+    Numbers in names sort as numbers (`2.jsonl` before `10.jsonl`). A run folder of epiverb gives its traces, a training run
+    its rollouts and probes.
 
     Raises:
         FormatError: a path that does not exist, a glob without a match, a folder without a trace file.
@@ -54,6 +57,8 @@ def _inside(folder: str) -> list[str]:
     traces = os.path.join(folder, "traces.parquet")
     if os.path.isfile(os.path.join(folder, "run.json")) and os.path.exists(traces):
         return _inside(traces) if os.path.isdir(traces) else [traces]
+    if recorded := _recorded(folder):
+        return recorded
     found, others = [], 0
     for parent, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
@@ -68,6 +73,13 @@ def _inside(folder: str) -> list[str]:
             "also packed as .gz or .zst."
         )
     return sorted(found, key=natural)
+
+
+def _recorded(folder: str) -> list[str]:
+    """The rollouts and probes of a training run that is not finished: its checkpoints and metrics are JSON, too."""
+    parts = ("", "rollouts", "probes")
+    found = [glob.glob(os.path.join(glob.escape(folder), part, RECORDED)) for part in parts]
+    return sorted((file for files in found for file in files), key=natural)
 
 
 def is_trace_name(name: str) -> bool:

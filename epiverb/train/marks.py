@@ -174,9 +174,20 @@ class Marks:
             counts = dict.fromkeys(self.lexicon.forms, 0) | categories[i]
             n_markers = sum(n for category, n in counts.items() if category in EPISTEMIC)
             found = shown[edges[i] : edges[i + 1]]
-            is_marker = self.epistemic[own]
             marked.append(
-                Marked(text, own, is_marker, n_words, counts, markers[i], found, loop_start, n_markers, missed[i])
+                Marked(
+                    text=text,
+                    classes=own,
+                    is_marker=self.epistemic[own],
+                    n_tokens=len(classes[i]),
+                    n_words=n_words,
+                    counts=counts,
+                    markers=markers[i],
+                    hits=found,
+                    loop_start=loop_start,
+                    n_markers=n_markers,
+                    n_lost=missed[i],
+                )
             )
         return marked
 

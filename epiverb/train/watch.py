@@ -46,6 +46,8 @@ class Marked:
     """For each token the index into `Watch.classes`."""
     is_marker: npt.NDArray[np.bool_]
     """For each token whether it overlaps an epistemic marker."""
+    n_tokens: int
+    """Without the one that ends the turn."""
     n_words: int
     counts: Mapping[str, int]
     """Category -> markers, of all categories of the lexicon, 0 included."""

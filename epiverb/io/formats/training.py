@@ -1,0 +1,29 @@
+"""Rollouts and probes of an epiverb training run that is not finished: the shards that its monitor has written so far.
+
+`epiverb analyze OUT/` takes them by themselves; checkpoints and other tables in the folder are left alone.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from epiverb.io.detect import Format
+from epiverb.io.formats.own import fields, project
+from epiverb.io.raw import Reading
+from epiverb.io.sniff import Head
+
+
+def recognise(head: Head) -> str | None:
+    """epiverb's own traces with what only a trainer knows of a rollout."""
+    if not head.has("trace_id", "response", "advantage", "has_demo", "demo", "trimmed"):
+        return None
+    return "its columns are those in which epiverb's trainers record rollouts (advantage, has_demo, demo, trimmed)"
+
+
+def training(frame: pl.DataFrame, reading: Reading, head: Head) -> pl.DataFrame:
+    """The columns in their types."""
+    reading.note("a shard of a training run: rollouts of one step and process, or samples of a probe.")
+    return project(frame, reading, head)
+
+
+TRAINING = Format("epiverb-training", "rollouts and probes of an epiverb training run", recognise, fields, training)
