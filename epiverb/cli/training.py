@@ -50,9 +50,10 @@ class Lines:
         if self.begun is None:
             self.begun = step, now
         first, start = self.begun
-        left = f", {_clock((steps - step) * (now - start) / (step - first))} left" if step > first and steps > step else ""
-        known = {label: next((scalars[name] for name in names if name in scalars), None) for label, names in SHOWN.items()}
-        figures = ", ".join(f"{label} {number(value)}" for label, value in known.items() if value is not None)
+        going = step > first and steps > step
+        left = f", {_clock((steps - step) * (now - start) / (step - first))} left" if going else ""
+        known = {label: [scalars[name] for name in names if name in scalars] for label, names in SHOWN.items()}
+        figures = ", ".join(f"{label} {number(values[0])}" for label, values in known.items() if values)
         self.say(f"step {step:,}/{steps:,}: {figures}{left}")
 
 
@@ -77,7 +78,9 @@ def print_training(result: Any) -> None:
         figures = (number(row[name]) for name in ("length", "markers_per_1k_words"))
         table.add_row(f"{row['step']:,}", f"{row['n']:,}", number(row["reward"]), *shares, *figures)
     console.print(table)
-    console.print(Text(f"Markers of {next(iter(result.summary['lexicons']))}; a step is the number of updates before.", "dim"))
+    console.print(
+        Text(f"Markers of {next(iter(result.summary['lexicons']))}; a step is the number of updates before.", "dim")
+    )
     console.print(f"\nrun         {printable(str(result.path))}")
     for checkpoint in training["checkpoints"][-1:]:
         console.print(f"checkpoint  {printable(checkpoint)}")
@@ -111,8 +114,9 @@ def _print_plan(plan: dict[str, Any]) -> None:
     lines.append(("a step", f"{work['sequences_a_step']:,} sequences ({cut}: processes, accumulation, micro-batch)"))
     if rollouts:
         epochs = "" if rollouts["epochs"] is None else f", {number(rollouts['epochs'])} times each"
+        drawn = f"{rollouts['questions']:,} in {rollouts['batches']:,} batches of {work['steps_a_batch']} steps"
         lines += [
-            ("questions", f"{rollouts['questions']:,} in {rollouts['batches']:,} batches of {work['steps_a_batch']} steps{epochs}"),
+            ("questions", drawn + epochs),
             ("responses", f"{rollouts['responses']:,}, of at most {rollouts['most_tokens']:,} tokens together"),
         ]
     for name, key in (("problems", "n_problems"), ("examples", "n_examples")):
@@ -135,7 +139,10 @@ def _print_memory(memory: dict[str, Any]) -> None:
     table.columns[2].justify = "left"
     for when, parts in (("all the time", "stays"), ("while updating", "updating"), ("while sampling", "sampling")):
         for part in memory[parts]:
-            table.add_row(part["name"], f"{part['bytes'] / GIB:,.2f}", f"{when}: {part['note']}" if part["note"] else when)
+            table.add_row(
+                part["name"], f"{part['bytes'] / GIB:,.2f}", f"{when}: {part['note']}" if part["note"] else when
+            )
     table.add_row("at most", f"{memory['total'] / GIB:,.1f}", "without what CUDA, the network and fragments take")
     console.print(table)
-    console.print(f"Logits of the loss alone, not cut into tiles: {memory['plain_logits'] / GIB:,.1f} GiB. Sizes: {printable(memory['source'])}.")
+    whole = f"{memory['plain_logits'] / GIB:,.1f} GiB"
+    console.print(f"Logits of the loss alone, not cut into tiles: {whole}. Sizes: {printable(memory['source'])}.")

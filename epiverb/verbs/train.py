@@ -9,6 +9,7 @@ from epiverb.run import Run
 from epiverb.schema import SCHEMA_VERSION
 from epiverb.verbs.training.outline import outline
 from epiverb.verbs.training.plan import check, default_out
+from epiverb.verbs.training.settings import verify
 
 if TYPE_CHECKING:
     from epiverb.configs.train import GrpoConfig, SdpoConfig, SftTrainConfig
@@ -47,6 +48,7 @@ def train(
         EngineError, StorageError, TrainingFault: it had to stop; the message says what is kept.
     """
     check(config)
+    verify(config)
     out = Path(config.out) if config.out else default_out(config)
     if dry_run:
         return outline(config, out)

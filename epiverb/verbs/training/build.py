@@ -57,7 +57,9 @@ def model_of(config: Any3) -> Any:
         options |= _quantised()
     adapters = (Path(config.model) / "adapter_config.json").is_file()
     if adapters and fitting.qlora:
-        raise ConfigError(f"{config.model} holds adapters, which cannot be merged into weights of 4 bits. Leave --qlora out.")
+        raise ConfigError(
+            f"{config.model} holds adapters, which cannot be merged into weights of 4 bits. Leave --qlora out."
+        )
     if adapters:
         peft = require("peft", "train")
         return peft.AutoPeftModelForCausalLM.from_pretrained(config.model, **options).merge_and_unload()
@@ -145,7 +147,9 @@ def rollout_arguments(config: GrpoConfig | SdpoConfig, work: Batches, switch: di
     }
     if rollouts.vllm != "off":
         if importlib.util.find_spec("vllm") is None:
-            raise ConfigError(f"--vllm {rollouts.vllm}: vllm is not installed. Install it with: pip install 'epiverb[vllm]'")
+            raise ConfigError(
+                f"--vllm {rollouts.vllm}: vllm is not installed. Install it with: pip install 'epiverb[vllm]'"
+            )
         arguments |= {
             "use_vllm": True,
             "vllm_mode": rollouts.vllm,

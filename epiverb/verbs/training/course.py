@@ -15,7 +15,9 @@ from epiverb.schema import EPISTEMIC
 def course(tables: Path, lexicon: str) -> list[dict[str, Any]]:
     """A row for each arm (rollout, probe/NAME) and step: responses, reward, accuracy, share finished, tokens, and markers of
     `lexicon` per 1,000 words; what is not known is None."""
-    traces = _scan(tables, "traces").select("trace_id", "condition", "step", "reward", "correct", "status", "n_tokens", "n_words")
+    traces = _scan(tables, "traces").select(
+        "trace_id", "condition", "step", "reward", "correct", "status", "n_tokens", "n_words"
+    )
     epistemic = (pl.col("lexicon") == lexicon) & pl.col("category").is_in(EPISTEMIC)
     hits = _scan(tables, "hits").filter(epistemic).group_by("trace_id").agg(pl.len().alias("hits"))
     rows = traces.join(hits, on="trace_id", how="left").with_columns(pl.col("hits").fill_null(0))

@@ -62,7 +62,7 @@ def _file(spec: str, limit: int | None) -> File:
         raise FormatError(f"{path}: is not UTF-8 text ({error.reason}).") from None
     except OSError as error:
         raise FormatError(f"{path}: {error.strerror}.") from None
-    examples = []
+    examples: list[Example] = []
     for number, line in enumerate(lines, 1):
         if line.strip() and (limit is None or len(examples) < limit):
             examples.append(_example(line, f"{path}, line {number}"))
@@ -146,7 +146,9 @@ def encoded(
             labels = [-100] * len(prompt) + response
             rows.append({"input_ids": prompt + response, "labels": labels, "problem_id": f"{file.path.name}:{number}"})
         if longer:
-            notes.append(f"{file.spec}: {longer} of {len(file.examples)} examples left out: longer than {max_length} tokens")
+            notes.append(
+                f"{file.spec}: {longer} of {len(file.examples)} examples left out: longer than {max_length} tokens"
+            )
     if not rows:
         raise DataError(f"every example is longer than --max-length {max_length} tokens.")
     return rows, notes
@@ -169,4 +171,3 @@ def _ids(example: Example, chat: Chat, thinking: bool | None) -> tuple[list[int]
     if response[-1:] != [tokenizer.eos_token_id]:
         response.append(tokenizer.eos_token_id)
     return list(prompt.ids), response
-

@@ -12,7 +12,14 @@ from epiverb.verbs.training.folder import checkpoints
 
 FULL = ("No space left", "PytorchStreamWriter", "File too large", "Disk quota")
 """What libraries say that do not raise the system's own error when a disk is full."""
-GONE = ("ConnectionError", "ConnectionRefusedError", "ConnectError", "ReadTimeout", "ConnectTimeout", "RemoteProtocolError")
+GONE = (
+    "ConnectionError",
+    "ConnectionRefusedError",
+    "ConnectError",
+    "ReadTimeout",
+    "ConnectTimeout",
+    "RemoteProtocolError",
+)
 """Errors by which a server that is gone shows."""
 
 
@@ -53,7 +60,9 @@ def translate(error: Exception, out: Path) -> EpiverbError | None:
     if (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)) or any(
         word in text for word in FULL
     ):
-        return StorageError(f"{getattr(error, 'filename', None) or out}: the disk is full ({text}). Make room, or --keep 2.")
+        return StorageError(
+            f"{getattr(error, 'filename', None) or out}: the disk is full ({text}). Make room, or --keep 2."
+        )
     if name in GONE or any(word in text for word in ("Connection refused", "Connection reset", "server is down")):
         return EngineError(f"the server that samples is gone ({name}: {text}). Start it again.")
     return StorageError(f"{error.filename or out}: {error.strerror or error}.") if isinstance(error, OSError) else None

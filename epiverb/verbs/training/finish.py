@@ -98,9 +98,7 @@ def _reports(data: Data, trained: Trained, digest: Digest) -> list[SourceReport]
     """Rollouts and probes as sources, and what each set was."""
     traces = digest.traces
     counts = traces.group_by(pl.col("condition").fill_null("rollout"), maintain_order=True).len()
-    reports = [
-        SourceReport(name, "responses, recorded while training", n, n) for name, n in counts.iter_rows()
-    ]
+    reports = [SourceReport(name, "responses, recorded while training", n, n) for name, n in counts.iter_rows()]
     first = reports[0]
     first.notes = list(trained.notes)
     if trained.unknown:

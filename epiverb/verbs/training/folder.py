@@ -1,9 +1,9 @@
 """The run folder of a training: who may write, what was asked for, and the checkpoints that are whole.
 
-    OUT/training.json          the settings that shape the training, and hashes of the data
-    OUT/checkpoints/           checkpoint-10, ...; one that holds `whole.json` is whole
-    OUT/rollouts/, probes/, metrics.jsonl   what the watch records
-    OUT/run.json               there when the training is finished and has become a run
+OUT/training.json          the settings that shape the training, and hashes of the data
+OUT/checkpoints/           checkpoint-10, ...; one that holds `whole.json` is whole
+OUT/rollouts/, probes/, metrics.jsonl   what the watch records
+OUT/run.json               there when the training is finished and has become a run
 """
 
 from __future__ import annotations
@@ -71,9 +71,11 @@ def _admit(out: Path, identity: dict[str, Any], *, overwrite: bool) -> None:
     """Whether this training may write into the folder; with `overwrite` it is emptied where it may not."""
     before = _before(out)
     finished = (out / "run.json").is_file()
-    if before is None and (finished or any(path.name != ".lock" for path in out.iterdir())):
-        if not (finished and overwrite):
-            raise ConfigError(f"{out}: is not the folder of a training, so nothing is written into it. Choose another --out.")
+    strange = before is None and (finished or any(path.name != ".lock" for path in out.iterdir()))
+    if strange and not (finished and overwrite):
+        raise ConfigError(
+            f"{out}: is not the folder of a training, so nothing is written into it. Choose another --out."
+        )
     differing = [] if before is None else differences(before, identity)
     if (finished or differing) and overwrite:
         for path in sorted(out.iterdir(), key=lambda path: (path.name != "run.json", path.name == IDENTITY)):

@@ -99,8 +99,8 @@ def _stays(config: GrpoConfig | SdpoConfig | SftTrainConfig, shape: Shape, world
 
 
 def _vllm(config: GrpoConfig | SdpoConfig, shape: Shape) -> Part:
-    spread = config.rollouts.vllm_gpus
-    return Part("vLLM's weights", shape.parameters * HALF / spread, f"the rest of its share of {config.rollouts.vllm_memory:.0%} is cache")
+    held = shape.parameters * HALF / config.rollouts.vllm_gpus
+    return Part("vLLM's weights", held, f"the rest of its {config.rollouts.vllm_memory:.0%} of the GPU is cache")
 
 
 def _tokens(config: GrpoConfig | SdpoConfig | SftTrainConfig) -> tuple[int, int]:
@@ -120,9 +120,10 @@ def _updating(config: GrpoConfig | SdpoConfig | SftTrainConfig, shape: Shape, wo
     method = {SdpoConfig: "sdpo", GrpoConfig: "grpo"}.get(type(config), "sft")
     states = lossy * shape.hidden * (HALF + SINGLE + (HALF if method == "sdpo" else 0))
     head = 0 if fitting.lora else shape.vocabulary * shape.hidden * SINGLE
+    of = "tiles, hidden states" + (", gradient of the head" if head else "")
     parts = [
         Part("activations", kept, f"{length:,} tokens, {note}"),
-        Part("loss", TILES[method] * TILE + states + head, "tiles, hidden states" + (", gradient of the head" if head else "")),
+        Part("loss", TILES[method] * TILE + states + head, of),
     ]
     if weight_bytes(config) == SINGLE:
         whole = shape.parameters if fitting.shard == "none" else 2 * _layer(shape) + shape.vocabulary * shape.hidden

@@ -70,7 +70,9 @@ def _counted(config: Any3) -> tuple[int | None, list[str]]:
 
     away = [spec for spec in config.data if not at_hand(spec)]
     if away:
-        return None, [f"{', '.join(away)}: not counted, since it is not on this machine (EPIVERB_DATA is a folder for sets)"]
+        return None, [
+            f"{', '.join(away)}: not counted, since it is not on this machine (EPIVERB_DATA is a folder for sets)"
+        ]
     asked = config.problems
     sources, notes = problems.read(
         config.data, limit=asked.limit, seed=config.seed, domain=asked.domain, lenient=asked.lenient

@@ -83,7 +83,11 @@ def check(config: Any3) -> None:
     Raises:
         ConfigError: what, and its bounds.
     """
-    counts: dict[str, Any] = {"micro_batch": config.memory.micro_batch, "lora": config.memory.lora, "steps": config.steps}
+    counts: dict[str, Any] = {
+        "micro_batch": config.memory.micro_batch,
+        "lora": config.memory.lora,
+        "steps": config.steps,
+    }
     counts |= {name: getattr(config.watching, name) for name in ("probe_every", "probe_samples", "save_every", "keep")}
     if isinstance(config, SftTrainConfig):
         counts |= {name: getattr(config.examples, name) for name in ("batch", "max_length", "limit", "probe_tokens")}
@@ -91,7 +95,9 @@ def check(config: Any3) -> None:
             raise ConfigError(f"--epochs {config.epochs:g}: is not above 0.")
     else:
         _check_rollouts(config)
-        counts |= {name: getattr(config.rollouts, name) for name in ("questions", "mini_batch", "max_tokens", "vllm_gpus")}
+        counts |= {
+            name: getattr(config.rollouts, name) for name in ("questions", "mini_batch", "max_tokens", "vllm_gpus")
+        }
         counts |= {name: getattr(config.problems, name) for name in ("max_prompt", "limit")}
     for name, value in counts.items():
         if value is not None and value < 1:
@@ -101,7 +107,9 @@ def check(config: Any3) -> None:
     if config.optimisation.warmup < 0:
         raise ConfigError(f"--warmup {config.optimisation.warmup}: is below 0.")
     if config.memory.qlora and not config.memory.lora:
-        raise ConfigError("--qlora holds the frozen weights of LoRA in 4 bits. Give a rank with --lora, 32 for instance.")
+        raise ConfigError(
+            "--qlora holds the frozen weights of LoRA in 4 bits. Give a rank with --lora, 32 for instance."
+        )
     if not config.data:
         raise ConfigError("--data: nothing to train on.")
     twice = {spec for spec in config.data if list(config.data).count(spec) > 1}

@@ -43,7 +43,9 @@ def read(
         raise DataError(f"{', '.join(specs)}: no problem has a gold answer, so there is no reward.")
     notes = [f"{source.spec}: {note}" for source in sources for note in source.notes]
     if bare:
-        notes.append(f"{bare} of {len(problems)} problems have no gold answer; their responses have no reward and train nothing")
+        notes.append(
+            f"{bare} of {len(problems)} problems have no gold answer; their responses have no reward and train nothing"
+        )
     return sources, notes
 
 
@@ -73,7 +75,9 @@ def rows_of(
         raise DataError(f"all {len(problems)} prompts are longer than --max-prompt {max_prompt} tokens.")
     if len(kept) < len(problems):
         longer = len(problems) - len(kept)
-        notes.append(f"{longer} of {len(problems)} problems left out: their prompts are longer than {max_prompt} tokens")
+        notes.append(
+            f"{longer} of {len(problems)} problems left out: their prompts are longer than {max_prompt} tokens"
+        )
     times = -(-questions // len(kept))
     if times > 1:
         notes.append(f"{len(kept)} problems for a batch of {questions} questions: each stands {times} times in it")

@@ -52,9 +52,7 @@ class Rewards:
     ) -> list[float | None]:
         """A reward for each response: what was generated is graded, special tokens aside."""
         texts = self._texts(completions, completion_ids)
-        tasks = [
-            Task(text, answer, json.loads(more)) for text, answer, more in zip(texts, gold, extra, strict=True)
-        ]
+        tasks = [Task(text, answer, json.loads(more)) for text, answer, more in zip(texts, gold, extra, strict=True)]
         self.grades = self.grade(list(grader), tasks)
         log = others.get("log_extra")
         if log is not None:  # what the record of rollouts has columns for
@@ -84,12 +82,14 @@ def _feedback(name: str, grade: Grade) -> str | None:
 def graded(names: list[str], tasks: list[Task], lenient: Sequence[str] = (), *, limit: float = SECONDS) -> list[Grade]:
     """One grade a task, each with a limit of time; a job that reaches it has an unknown grade."""
     mine = [row for row, name in enumerate(names) if name in LIMITED]
-    grades = dict(zip(mine, grade_by([names[row] for row in mine], [tasks[row] for row in mine], lenient=lenient), strict=True)) if mine else {}
+    limited = grade_by([names[row] for row in mine], [tasks[row] for row in mine], lenient=lenient)
+    grades = dict(zip(mine, limited, strict=True))
     others = [row for row in range(len(names)) if row not in grades]
     jobs = [(names[row], [*lenient], *_plain(tasks[row])) for row in others]
     outcomes = _workers(limit).map(jobs) if jobs else []
     for row, outcome in zip(others, outcomes, strict=True):
-        grades[row] = Grade(None, f"the grader {names[row]}: {outcome.failure}") if outcome.failure else Grade(*outcome.value)
+        unknown = Grade(None, f"the grader {names[row]}: {outcome.failure}")
+        grades[row] = unknown if outcome.failure else Grade(*outcome.value)
     return [grades[row] for row in range(len(names))]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from epiverb.models.loading import require
 from epiverb.verbs.training import build, examples, problems
 from epiverb.verbs.training.faults import kept, told
 from epiverb.verbs.training.folder import last_checkpoint, opened, rank, world
-from epiverb.verbs.training.plan import Batches, batches, identity, steps_of
+from epiverb.verbs.training.plan import batches, identity, steps_of
 from epiverb.verbs.training.rewards import Rewards
 from epiverb.verbs.training.template import switched
 
@@ -112,9 +112,7 @@ def _lenient(config: Any3) -> tuple[str, ...]:
     return config.examples.lenient if isinstance(config, SftTrainConfig) else config.problems.lenient
 
 
-def _rows(
-    config: Any3, data: Data, tokenizer: Any, switch: dict[str, bool]
-) -> tuple[list[dict[str, Any]], list[str]]:
+def _rows(config: Any3, data: Data, tokenizer: Any, switch: dict[str, bool]) -> tuple[list[dict[str, Any]], list[str]]:
     if isinstance(config, SftTrainConfig):
         told: dict[str, Any] = {"model": config.model, "thinking": config.examples.thinking}
         return examples.encoded(data.rows, tokenizer, max_length=config.examples.max_length, **told)
@@ -151,17 +149,3 @@ def _quiet(say: Say) -> Iterator[None]:
         transformers.utils.logging.set_verbosity(before)
         datasets.utils.logging.set_verbosity(shown)
         transformers.utils.logging.enable_progress_bar()
-
-
-def settings_of(config: GrpoConfig | SdpoConfig) -> dict[str, Any]:
-    """The settings of the losses as the trainers take them."""
-    from epiverb.train.settings import Distillation, Policy
-
-    clips = asdict(config.clips)
-    if isinstance(config, GrpoConfig):
-        return {"settings": Policy(**clips, **asdict(config.policy))}
-    shared = {name: getattr(config.distillation, name) for name in ("aggregate", "rollout_is_clip")}
-    return {"settings": Distillation(**asdict(config.distillation)), "policy": Policy(**clips, **shared)}
-
-
-__all__ = ["Batches", "Trained", "run", "settings_of"]

@@ -30,5 +30,7 @@ def switched(tokenizer: Any, thinking: str | None, model: str) -> dict[str, bool
         tail = wanted[len(plain) :].replace("\\", "\\\\").replace("\n", "\\n").replace("'", "\\'")
         tokenizer.chat_template += f"{{%- if add_generation_prompt %}}{{{{- '{tail}' }}}}{{%- endif %}}"
         if chat.render(Request("", ASKED)) != wanted:
-            raise EngineError(f"the chat template of {model} cannot be made to close its thinking; leave --thinking out.")
+            raise EngineError(
+                f"the chat template of {model} cannot be made to close its thinking; leave --thinking out."
+            )
     return {}

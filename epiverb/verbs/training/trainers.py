@@ -10,6 +10,7 @@ from epiverb.configs.train import GrpoConfig, SdpoConfig, SftTrainConfig
 from epiverb.train.monitor import Monitor
 from epiverb.verbs.training import build
 from epiverb.verbs.training.plan import Batches
+from epiverb.verbs.training.settings import settings_of
 
 if TYPE_CHECKING:
     from epiverb.verbs.training.going import Going
@@ -75,13 +76,11 @@ def assemble(
 def _rl(config: GrpoConfig | SdpoConfig, arguments: dict[str, Any], options: dict[str, Any], rewards: Rewards) -> Any:
     from trl import GRPOConfig
 
-    from epiverb.verbs.training.run import settings_of
+    from epiverb.train.grpo import GRPO
+    from epiverb.train.sdpo import SDPO
 
-    if isinstance(config, SdpoConfig):
-        from epiverb.train.sdpo import SDPO as Trainer
-    else:
-        from epiverb.train.grpo import GRPO as Trainer
-    return Trainer(reward_funcs=rewards, args=GRPOConfig(**arguments), **settings_of(config), **options)
+    trainer = SDPO if isinstance(config, SdpoConfig) else GRPO
+    return trainer(reward_funcs=rewards, args=GRPOConfig(**arguments), **settings_of(config), **options)
 
 
 def _sft(config: SftTrainConfig, arguments: dict[str, Any], options: dict[str, Any]) -> Any:
