@@ -2,65 +2,61 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from rich.text import Text
 
-from epiverb.cli.sampling import _clock
 from epiverb.cli.summary import _console, _table, number, run_notes
 from epiverb.cli.terminal import printable
 
 GIB = 1 << 30
 ROWS = 12
 """Steps that the table at the end shows."""
-SHOWN = {
-    "reward": ("reward",),
-    "tokens": ("epiverb/tokens", "completions/mean_length"),
-    "markers/1k": ("epiverb/markers_per_1k_words",),
-    "finished": ("epiverb/finished",),
-    "divergence on markers": ("epiverb/divergence/markers",),
-    "loss": ("loss",),
-}
-"""What a line of progress shows -> names in the trainer's log, the first that is there."""
 
 
-class Lines:
-    """A follower that prints a line a step on stderr."""
+class Follower:
+    """Says on stderr what happens: a table on a terminal, lines elsewhere. It is made when the trainers are loaded anyway."""
 
-    def __init__(self, label: str, *, quiet: bool) -> None:
-        self.label, self.quiet = label, quiet
-        self.begun: tuple[int, float] | None = None
+    def __init__(self, label: str) -> None:
+        self.label = label
+        self._view: Any = None
 
-    def say(self, line: str) -> None:
-        """The line as it is."""
-        if not self.quiet:
-            print(f"{self.label}: {printable(line)}", file=sys.stderr, flush=True)
+    def _shown(self) -> Any:
+        if self._view is None:
+            from epiverb.train.live import View
 
-    def logged(self, step: int, steps: int, scalars: dict[str, Any]) -> None:
-        """`step 12/100: reward 0.43, tokens 1,204, markers/1k 31.2, 0:42:10 left`."""
+            self._view = View(sys.stderr)
+        return self._view
+
+    def say(self, message: str) -> None:
+        """A line."""
+        self._shown().say(f"{self.label}: {printable(message)}")
+
+    def __call__(self, step: int, scalars: dict[str, Any], state: Any, control: Any) -> None:
+        """A log of the trainer; its farewell, which sums up, is not one of a step."""
         if "train_runtime" in scalars:
             return
-        now = time.monotonic()
-        if self.begun is None:
-            self.begun = step, now
-        first, start = self.begun
-        going = step > first and steps > step
-        left = f", {_clock((steps - step) * (now - start) / (step - first))} left" if going else ""
-        known = {label: [scalars[name] for name in names if name in scalars] for label, names in SHOWN.items()}
-        figures = ", ".join(f"{label} {number(values[0])}" for label, values in known.items() if values)
-        self.say(f"step {step:,}/{steps:,}: {figures}{left}")
+        self._shown()(step, scalars, state, control)
+
+    def end(self) -> None:
+        """The training is over; the last state stays."""
+        if self._view is not None:
+            self._view.end()
 
 
 @contextmanager
-def progress(label: str, *, quiet: bool = False) -> Iterator[Lines]:
-    """A follower that prints on stderr; of several processes only the first one's says anything."""
-    yield Lines(label, quiet=quiet or int(os.environ.get("RANK", "0")) != 0)
+def progress(label: str, *, quiet: bool = False) -> Iterator[Follower | None]:
+    """Who is told how it goes; None: nobody."""
+    follower = None if quiet else Follower(label)
+    try:
+        yield follower
+    finally:
+        if follower is not None:
+            follower.end()
 
 
 def print_training(result: Any) -> None:

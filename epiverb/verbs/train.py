@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from epiverb.run import Run
 from epiverb.schema import SCHEMA_VERSION
@@ -13,27 +13,16 @@ from epiverb.verbs.training.settings import verify
 
 if TYPE_CHECKING:
     from epiverb.configs.train import GrpoConfig, SdpoConfig, SftTrainConfig
-
-
-class Follower(Protocol):
-    """Who is told how a training goes."""
-
-    def say(self, line: str) -> None:
-        """Something that a user should know."""
-        ...
-
-    def logged(self, step: int, steps: int, scalars: dict[str, Any]) -> None:
-        """What the trainer logged behind a step."""
-        ...
+    from epiverb.verbs.training.going import Follower
 
 
 class Nobody:
     """A follower that listens to nothing."""
 
-    def say(self, line: str) -> None:
+    def say(self, message: str) -> None:
         """Nothing."""
 
-    def logged(self, step: int, steps: int, scalars: dict[str, Any]) -> None:
+    def __call__(self, step: int, scalars: dict[str, Any], state: Any, control: Any) -> None:
         """Nothing."""
 
 
@@ -54,8 +43,7 @@ def train(
         return outline(config, out)
     from epiverb.verbs.training.run import run
 
-    follower = progress or Nobody()
-    trained = run(config, out, say=follower.say, logged=follower.logged)
+    trained = run(config, out, progress or Nobody())
     return None if trained is None else Run(out)
 
 

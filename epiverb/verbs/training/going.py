@@ -7,12 +7,24 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from transformers import TrainerCallback
 
 from epiverb.verbs.training.folder import rank, seal
+
+
+class Follower(Protocol):
+    """Who is told how a training goes: a listener of `Monitor.listen` that also takes words."""
+
+    def say(self, message: str) -> None:
+        """Something that a user should know."""
+        ...
+
+    def __call__(self, step: int, scalars: dict[str, Any], state: Any, control: Any) -> None:
+        """What the trainer logged behind a step."""
+        ...
 
 
 class Going(TrainerCallback):

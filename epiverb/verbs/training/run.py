@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +20,9 @@ from epiverb.verbs.training.rewards import Rewards
 from epiverb.verbs.training.template import switched
 
 if TYPE_CHECKING:
-    Any3 = GrpoConfig | SdpoConfig | SftTrainConfig
+    from epiverb.verbs.training.going import Follower
 
-Say = Callable[[str], None]
-Logged = Callable[[int, int, dict[str, Any]], None]
-"""Called with the step, the number of steps and what the trainer logged."""
+    Any3 = GrpoConfig | SdpoConfig | SftTrainConfig
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,7 @@ class Trained:
     """Reasons of grades that are not known, by this process."""
 
 
-def run(config: Any3, out: Path, *, say: Say, logged: Logged) -> Trained | None:
+def run(config: Any3, out: Path, follower: Follower) -> Trained | None:
     """Train to the last step; None in all processes but the first.
 
     Raises:
@@ -57,12 +55,12 @@ def run(config: Any3, out: Path, *, say: Say, logged: Logged) -> Trained | None:
     for package in ("torch", "transformers", "trl", "datasets"):
         require(package, "train")
     data = _data(config)
-    with opened(out, identity(config) | {"data": data.hashes}, overwrite=config.overwrite), told(out), _quiet(say):
-        trained = _train(config, out, data, say, logged)
+    with opened(out, identity(config) | {"data": data.hashes}, overwrite=config.overwrite), told(out), _quiet(follower):
+        trained = _train(config, out, data, follower)
         if trained is not None:
             from epiverb.verbs.training.finish import finish
 
-            say("making the run of what was recorded")
+            follower.say("making the run of what was recorded")
             finish(config, out, data, trained)
         return trained
 
@@ -77,31 +75,34 @@ def _data(config: Any3) -> Data:
     return Data(sources, {source.spec: source.sha256 for source in sources}, notes)
 
 
-def _train(config: Any3, out: Path, data: Data, say: Say, logged: Logged) -> Trained | None:
+def _train(config: Any3, out: Path, data: Data, follower: Follower) -> Trained | None:
     from epiverb.verbs.training.going import Going, interruptible
-    from epiverb.verbs.training.trainers import assemble
+    from epiverb.verbs.training.trainers import Job, assemble
 
     work = batches(config, world())
     tokenizer = build.tokenizer_of(config)
     switch = switched(tokenizer, _thinking(config), config.model) if tokenizer.chat_template else {}
     rows, notes = _rows(config, data, tokenizer, switch)
     for note in notes:
-        say(note)
-    going = Going(config.watching.keep, say)
+        follower.say(note)
+    going = Going(config.watching.keep, follower.say)
     rewards = Rewards(tokenizer, _lenient(config))
     steps = steps_of(config, len(rows))
     assert steps is not None  # the rows have been counted
-    trainer = assemble(config, out, work, steps, tokenizer, rows, switch, rewards, going, logged)
+    trainer = assemble(Job(config, out, work, steps, tokenizer, rows, switch), rewards, going, follower)
     trainer.args.distributed_state.wait_for_everyone()  # the first process has looked at the folder
     begun = last_checkpoint(out)
     if begun is not None:
-        say(f"going on from {begun.name}")
+        follower.say(f"going on from {begun.name}")
     with interruptible(going):
         trainer.train(resume_from_checkpoint=str(begun) if begun else None)
     trainer.args.distributed_state.wait_for_everyone()
+    done = trainer.state.global_step
     if going.stopped:
-        raise Stopped(f"stopped behind step {trainer.state.global_step}. {kept(out)}")
-    return Trained(trainer.state.global_step, notes, dict(rewards.unknown)) if rank() == 0 else None
+        raise Stopped(f"stopped behind step {done}. {kept(out)}")
+    if done < steps:
+        notes.append(f"an alarm ended it behind step {done} of {steps}")
+    return Trained(done, notes, dict(rewards.unknown)) if rank() == 0 else None
 
 
 def _thinking(config: Any3) -> str | None:
@@ -124,14 +125,14 @@ def _rows(config: Any3, data: Data, tokenizer: Any, switch: dict[str, bool]) -> 
 
 
 @contextmanager
-def _quiet(say: Say) -> Iterator[None]:
+def _quiet(follower: Follower) -> Iterator[None]:
     """Libraries print nothing; what epiverb's own trainers warn of is said."""
     import datasets
     import transformers
 
     class Told(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            say(record.getMessage())
+            follower.say(record.getMessage())
 
     handler, log = Told(logging.WARNING), logging.getLogger("epiverb.train")
     before, shown = transformers.utils.logging.get_verbosity(), datasets.utils.logging.get_verbosity()

@@ -41,6 +41,12 @@ def verify(config: Any3) -> None:
         name, equals, spec = text.partition("=")
         if not (equals and name and spec) or "/" in name:
             raise ConfigError(f"--probe {text}: not NAME=SET[:N], such as ood=math500:64.")
+    trains = importlib.util.find_spec("torch") is not None
+    if config.watching.alarm and trains:
+        from epiverb.train.alarms import parse as parse_alarm
+
+        for text in config.watching.alarm:
+            parse_alarm(text)
     for name in config.watching.tracker:
         if name not in TRACKERS:
             raise ConfigError(f"--tracker {name}: not one of {', '.join(TRACKERS)}.")
@@ -52,7 +58,7 @@ def verify(config: Any3) -> None:
     if isinstance(config, SdpoConfig):
         for context in (settings.context, settings.contrast):
             parse_context(context)
-    if settings.weights != "none" and importlib.util.find_spec("torch") is not None:
+    if settings.weights != "none" and trains:
         from epiverb.train.weights import parse
 
         parse(settings.weights)
