@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback
@@ -13,24 +12,30 @@ from epiverb.train import ranks, shards
 if TYPE_CHECKING:
     from epiverb.train.monitor import Monitor
 
-Listener = Callable[[int, "dict[str, Any]", Any, Any], None]
-"""Called by every rank with each log: step, scalars, the trainer's state and control."""
-
 
 class Recording(TrainerCallback):
     """Begins the record at the trainer's step, closes each step, and writes each log as a line of `metrics.jsonl`."""
 
-    def __init__(self, monitor: Monitor, listeners: Sequence[Listener] = ()) -> None:
+    def __init__(self, monitor: Monitor) -> None:
         self.monitor = monitor
-        self.listeners = list(listeners)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Puts aside the shards of steps that are run again."""
         self.monitor.begin(state.global_step)
+        for listener in self.monitor.listeners:
+            if begin := getattr(listener, "begin", None):
+                begin(state.global_step)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Writes the shards of the step that has just ended: its rollouts are of the policy before the update."""
         self.monitor.close_step(state.global_step - 1)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Writes what was noted and not logged, and lets go of the terminal."""
+        self.monitor.end(state.global_step)
+        for listener in self.monitor.listeners:
+            if end := getattr(listener, "end", None):
+                end()
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
         """Writes what the trainer logs, and tells the listeners."""
@@ -41,5 +46,5 @@ class Recording(TrainerCallback):
         if ranks.rank() == 0:
             line = {"step": state.global_step, "of": state.max_steps, "time": round(time.time(), 3), **told}
             shards.append(self.monitor.out / shards.METRICS, line)
-        for listener in self.listeners:
+        for listener in self.monitor.listeners:
             listener(state.global_step, told, state, control)

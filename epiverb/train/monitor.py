@@ -8,12 +8,12 @@ It only looks: nothing it does changes a loss or draws a random number. `epiverb
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
 from epiverb.errors import ConfigError, DataError, nearest
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from epiverb.text.lexicon import Lexicon
+
+
+Listener = Callable[[int, "dict[str, Any]", Any, Any], None]
+"""Called by every process with each log: step, scalars, the trainer's state and control."""
 
 
 class Monitor:
@@ -51,19 +55,31 @@ class Monitor:
         self.prompts = prompts
         self.replaced = 0
         """Shards of steps that are run again, put aside when the record began."""
+        self.listeners: list[Listener] = []
         self._tally = Tally(self.classes[2:])
         self._said: dict[str, float] = {}
         self._rows: dict[int, list[tuple[Rollout, Marked]]] = defaultdict(list)
-        self._done: dict[int, list[Pending]] = defaultdict(list)
+        self._done: list[Pending] = []
         self._untold: list[Pending] = []
         self._codes: dict[str, Tensor] = {}
         self._generation: int | None = None
+        self._begun = False
 
     def begin(self, step: int) -> None:
-        """The run begins, or goes on, with a policy that has had `step` updates. A collective."""
+        """The run begins, or goes on, with a policy that has had `step` updates. A collective; once is enough."""
+        if self._begun:
+            return
         if ranks.rank() == 0:
             self.replaced = shards.roll_back(self.out, step)
         ranks.barrier()
+        self._begun = True
+
+    def end(self, step: int) -> None:
+        """The run has ended: what was noted and not logged yet is written."""
+        said, self._said = self._said, {}
+        if said and ranks.rank() == 0:
+            shards.append(self.out / shards.METRICS, {"step": step, "time": round(time.time(), 3), **said})
+        self._begun = False
 
     def mark(self, ids: Sequence[Sequence[int]], prompts: Sequence[str | None] | None = None) -> list[Marked]:
         """See `Watch.mark`."""
@@ -99,8 +115,8 @@ class Monitor:
             known = mask.bool() & ~values.isnan()
             sums[i, 0].index_add_(0, slots, known.flatten().to(exact))
             sums[i, 1].index_add_(0, slots, torch.where(known, values.detach().to(exact), 0).flatten())
-        pending = Pending(step, tuple(keys), tuple(columns), sums.view(len(columns), 2, len(keys), size))
-        self._done[step].append(pending)
+        pending = Pending(tuple(keys), tuple(columns), sums.view(len(columns), 2, len(keys), size))
+        self._done.append(pending)
         self._untold.append(pending)
 
     def _padded(self, keys: Sequence[str], width: int) -> Tensor:
@@ -130,7 +146,7 @@ class Monitor:
                     n, total = sums[i][:, groups[group]].sum(1)
                     self._tally.add_tokens(column, group, n, total)
         self._untold.clear()
-        scalars = self._tally.scalars(np.array(ranks.summed(self._tally.take().tolist())))
+        scalars = self._tally.scalars(ranks.summed(self._tally.take().tolist()))
         said, self._said = self._said, {}
         return scalars | said
 
@@ -140,21 +156,21 @@ class Monitor:
         Raises:
             StorageError: the disk is full, or the folder cannot be written; what was recorded before is whole.
         """
-        rows, done = self._rows.pop(step, []), self._done.pop(step, [])
+        rows, done, self._done = self._rows.pop(step, []), self._done, []
         folder, rank = self.out / shards.ROLLOUTS, ranks.rank()
         if done:
-            shards.write(folder / shards.name_of("tokens", step, rank), token_rows(done, self.classes))
+            shards.write(folder / shards.name_of("tokens", step, rank), token_rows(done, step, self.classes))
         if rows:  # last, the rollouts themselves: with them the step is there
             shards.write(folder / shards.name_of("hits", step, rank), hit_rows(rows))
             path = folder / shards.name_of("step", step, rank)
             shards.write(path, rollout_rows(rows, step, self.classes[2:], prompts=self.prompts))
 
-    def callback(self, *listeners: Callable[[int, dict[str, Any], Any, Any], None]) -> Any:
-        """See `Watch.callback`.
+    def listen(self, *listeners: Listener) -> None:
+        """Have every log told, in every process: a live view, alarms. Those with `begin` and `end` are told of these, too."""
+        self.listeners += listeners
 
-        Args:
-            listeners: called by every rank with each log: step, scalars, the trainer's state and control.
-        """
+    def callback(self) -> Any:
+        """See `Watch.callback`."""
         from epiverb.train.callbacks import Recording
 
-        return Recording(self, listeners)
+        return Recording(self)

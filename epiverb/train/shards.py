@@ -111,13 +111,14 @@ def lines(path: Path) -> Iterator[dict[str, Any]]:
 def roll_back(out: Path, step: int) -> int:
     """Put aside what a run recorded from `step` on, since it is run again; the number of shards put aside comes back.
 
-    Nothing is deleted: it goes to `OUT/.replaced/N`. A probe at `step` itself was made by the policy that goes on, and stays.
+    Nothing is deleted: it goes to `OUT/.replaced/N`. A probe at `step` itself was made by the policy that goes on, and stays,
+    except of a run that begins anew.
     """
     for folder in (out / ROLLOUTS, out / PROBES, out):
         for left in folder.glob(".*.partial") if folder.is_dir() else ():
             left.unlink(missing_ok=True)
     gone = [shard.path for shard in shards(out / ROLLOUTS) if shard.step >= step]
-    gone += [shard.path for shard in shards(out / PROBES) if shard.step > step]
+    gone += [shard.path for shard in shards(out / PROBES) if shard.step > step or step == 0]
     logged = list(lines(out / METRICS))
     kept = [line for line in logged if line.get("step", 0) <= step and step > 0]
     if not gone and len(kept) == len(logged):

@@ -25,7 +25,6 @@ TOKENS = {"trace_id": pl.String, "step": pl.Int64, "class": pl.String, "column":
 class Pending:
     """Sums of some rows that are still where they were computed."""
 
-    step: int
     keys: tuple[str, ...]
     columns: tuple[str, ...]
     sums: Tensor
@@ -66,7 +65,7 @@ def hit_rows(rows: Sequence[tuple[Rollout, Marked]]) -> pl.DataFrame:
     return pl.concat(frames).with_columns(pl.col(pl.Enum).cast(pl.String))
 
 
-def token_rows(done: Sequence[Pending], classes: Sequence[str]) -> pl.DataFrame:
+def token_rows(done: Sequence[Pending], step: int, classes: Sequence[str]) -> pl.DataFrame:
     """Sums as a shard: one row a rollout, class and column that any token was counted for."""
     frames = []
     for pending in done:
@@ -76,7 +75,7 @@ def token_rows(done: Sequence[Pending], classes: Sequence[str]) -> pl.DataFrame:
             pl.DataFrame(
                 {
                     "trace_id": pl.Series(pending.keys).gather(row.numpy()),
-                    "step": [pending.step] * len(row),
+                    "step": [step] * len(row),
                     "class": pl.Series(classes).gather(code.numpy()),
                     "column": pl.Series(pending.columns).gather(column.numpy()),
                     "n": sums[column, 0, row, code].long().numpy(),

@@ -67,9 +67,9 @@ class Tally:
         sums, self.sums = self.sums, np.zeros(len(self.names))
         return sums
 
-    def scalars(self, sums: Floats) -> dict[str, float]:
+    def scalars(self, sums: Sequence[float]) -> dict[str, float]:
         """What is logged of some sums; what nothing was counted for is left out."""
-        of = dict(zip(self.names, sums.tolist(), strict=True))
+        of = dict(zip(self.names, sums, strict=True))
         ratios = {
             "markers_per_1k_words": ("markers", "words", 1000.0),
             "markers_per_trace": ("markers", "rollouts", 1.0),

@@ -123,6 +123,8 @@ class Watch(Protocol):
         """What the loss saw of each token, (B, T) each, detached; in padded or micro-batched pieces, as it comes.
 
         Args:
+            step: updates that the policy has had which is being trained; the rollouts may be of an earlier one. It is the
+                step by which the sums are kept that is closed next.
             keys: of the rows, in their order; padding rows have the key "".
             columns: names are those of `COLUMNS`; NaN is unknown, and in no sum.
             mask: the tokens that count, (B, T); column t is token t of the response.
