@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.text import Text
 
-from epiverb.cli.summary import _console, _table, number, run_notes
+from epiverb.cli.summary import _console, _table, number
 from epiverb.cli.terminal import printable
 
 GIB = 1 << 30
@@ -95,8 +95,13 @@ def _some(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def notes(result: Any) -> list[str]:
-    """What a user should know."""
-    return list(result["notes"]) if isinstance(result, dict) else run_notes(result)
+    """What a user should know and has not been told while it went on."""
+    if isinstance(result, dict):
+        return list(result["notes"])
+    training = result.summary["training"]
+    reasons = ", ".join(f"{reason} ({n:,})" for reason, n in training["unknown"].items())
+    told = [f"{sum(training['unknown'].values()):,} grades are not known: {reasons}"] if reasons else []
+    return told + ([f"an alarm ended it behind step {training['steps']}"] if training["steps"] < training["of"] else [])
 
 
 def _print_plan(plan: dict[str, Any]) -> None:

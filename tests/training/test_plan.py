@@ -73,7 +73,7 @@ def test_examples_make_steps(epiverb, tmp_path):
     (tmp_path / "a.jsonl").write_text("\n".join(lines) + "\n")
     flags = ("-m", "Qwen/Qwen3-1.7B", "-d", "a.jsonl", "--batch", 4, "--dry-run", "--json")
     plan = epiverb("train", "sft", *flags, "--epochs", 2).json
-    assert (plan["n_examples"], plan["steps"]) == (21, 11)  # 42 in fours
+    assert (plan["n_examples"], plan["steps"]) == (21, 12)  # six steps an epoch, the last of one example
     assert epiverb("train", "sft", *flags, "--steps", 5).json["steps"] == 5
 
 
@@ -99,13 +99,17 @@ def test_settings_print_and_read_back(epiverb, tmp_path, name):
     assert text == epiverb("config", name).out
     assert "# As the paper" in text or name == "train sft"
     (tmp_path / "a.jsonl").write_text('{"prompt": "What is 2 + 2?", "completion": "4", "gold": "4"}\n')
-    (tmp_path / "a.yaml").write_text(text.replace("# model:", "model: Qwen/Qwen3-8B").replace("# data:", "data: [a.jsonl]"))
+    (tmp_path / "a.yaml").write_text(
+        text.replace("# model:", "model: Qwen/Qwen3-8B").replace("# data:", "data: [a.jsonl]")
+    )
     with_file = epiverb(*name.split(), "-c", "a.yaml", "--dry-run", "--json").json
     without = epiverb(*name.split(), "-m", "Qwen/Qwen3-8B", "-d", "a.jsonl", "--dry-run", "--json").json
     assert with_file == without
 
 
-@pytest.mark.parametrize("name", ["Distilling", "Clips", "Rewarded", "Rollouts", "Watching", "Fitting", "Asked", "Learned"])
+@pytest.mark.parametrize(
+    "name", ["Distilling", "Clips", "Rewarded", "Rollouts", "Watching", "Fitting", "Asked", "Learned"]
+)
 def test_every_setting_of_a_group_is_documented(name):
     from epiverb.config import field_docs
 
@@ -159,7 +163,9 @@ def test_memory_worked_by_hand():
     config = sdpo(**{"rollouts.max_tokens": 20480, "rollouts.vllm": "server"})
     found = memory.estimate(config, shape, plan.batches(config, 1))
     stays = {part.name: part.bytes / GIB for part in found.stays}
-    assert stays == pytest.approx({"weights": 30.513, "gradients": 30.513, "optimizer": 61.026, "teacher": 30.513}, abs=1e-3)
+    assert stays == pytest.approx(
+        {"weights": 30.513, "gradients": 30.513, "optimizer": 61.026, "teacher": 30.513}, abs=1e-3
+    )
     # 22,528 tokens x 4,096 x 36 layers x 2 bytes, and one layer of (6 + 4 + 1 ...) units
     layer = 22528 * 2 * (6 * 4096 + 2 * (4096 + 2 * 1024) + 4096 + 4 * 12288)
     assert found.updating[0].bytes == 22528 * 4096 * 36 * 2 + layer

@@ -114,6 +114,7 @@ def _training(config: Any3, out: Path, tables: Path, trained: Trained) -> dict[s
     return {
         "method": method_of(config),
         "steps": trained.steps,
+        "of": trained.of,
         "last": last(out, rows),
         "checkpoints": [str(path) for path in checkpoints(out).values()],
         "unknown": trained.unknown,

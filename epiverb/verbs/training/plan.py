@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -159,9 +160,9 @@ def identity(config: Any3) -> dict[str, Any]:
 
 
 def steps_of(config: Any3, n_examples: int | None) -> int | None:
-    """Steps of the whole run; None for examples that have not been counted."""
+    """Steps of the whole run; None for examples that have not been counted. The last step of an epoch may be a small one."""
     if not isinstance(config, SftTrainConfig) or config.steps is not None:
         return config.steps
     if n_examples is None:
         return None
-    return max(1, -int(-config.epochs * n_examples // config.examples.batch))
+    return math.ceil(config.epochs * math.ceil(n_examples / config.examples.batch))

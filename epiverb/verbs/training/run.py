@@ -41,6 +41,8 @@ class Trained:
     """What came of it."""
 
     steps: int
+    of: int
+    """Steps that were to be."""
     notes: list[str]
     unknown: dict[str, int]
     """Reasons of grades that are not known, by this process."""
@@ -102,7 +104,7 @@ def _train(config: Any3, out: Path, data: Data, follower: Follower) -> Trained |
         raise Stopped(f"stopped behind step {done}. {kept(out)}")
     if done < steps:
         notes.append(f"an alarm ended it behind step {done} of {steps}")
-    return Trained(done, notes, dict(rewards.unknown)) if rank() == 0 else None
+    return Trained(done, steps, notes, dict(rewards.unknown)) if rank() == 0 else None
 
 
 def _thinking(config: Any3) -> str | None:
