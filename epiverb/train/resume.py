@@ -65,7 +65,8 @@ def load_progress(folder: Path, trainer: Any) -> None:
     path = folder / PROGRESS.format(rank=trainer.accelerator.process_index)
     if not path.exists():
         return
-    state = torch.load(path, map_location=trainer.accelerator.device, weights_only=True)
+    device = trainer.accelerator.device
+    state = torch.load(path, map_location="cpu" if device.type == "cpu" else device, weights_only=True)
     trainer._step, trainer._buffered_inputs = state["step"], state["buffered"]
     trainer._metrics["train"].clear()
     for name, values in state["metrics"].items():

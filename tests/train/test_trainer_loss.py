@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from tests.train.runs import SCRIPT, gap, grade, load, logged, made, moved, ran, weights
 
 from epiverb.errors import ConfigError
 from epiverb.train.grpo import GRPO
 from epiverb.train.sdpo import SDPO
 from epiverb.train.settings import Distillation, Policy
+from tests.train.runs import SCRIPT, gap, grade, load, logged, made, moved, problems, ran, weights
 
 ACCUMULATED = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 8}
-FAILED = {"0": ["right"] + ["wait wait", "maybe", "hmm"]}
+FAILED = {"0": ["right", "wait wait", "maybe", "hmm"]}
 """Nothing but markers, one response aside."""
 
 
@@ -38,7 +38,9 @@ def test_several_steps_on_one_generation_are_those_of_their_batches(tmp_path):
 
 
 def test_the_student_meets_its_teacher(tmp_path):
-    trainer = ran(SDPO, tmp_path, max_steps=25, learning_rate=2.0, settings=Distillation(topk=None))
+    trainer = ran(
+        SDPO, tmp_path, max_steps=40, learning_rate=5e-3, optim="adamw_torch", settings=Distillation(topk=None)
+    )
     divergence = logged(trainer, "distill/divergence")
     assert divergence[-1] < 0.1 * divergence[0]
 
@@ -46,7 +48,7 @@ def test_the_student_meets_its_teacher(tmp_path):
 def test_preserved_markers_leave_no_gradient(tmp_path):
     """Responses of markers alone move nothing; on any others the gradient is 0 at the markers and nowhere else."""
     one = {"num_generations": 4, "per_device_train_batch_size": 4}
-    data = made(SDPO, tmp_path).train_dataset.select([0])
+    data = problems(1)
     free = ran(SDPO, tmp_path, script=FAILED, data=data, **one)
     kept = ran(SDPO, tmp_path, script=FAILED, data=data, settings=Distillation(weights="preserve"), **one)
     assert moved(free) > 1e-4
@@ -77,7 +79,7 @@ def test_preserved_markers_leave_no_gradient(tmp_path):
 
 def test_grpo_with_preserved_markers(tmp_path):
     script = {"0": ["wait wait", "maybe maybe", "right", "hmm"]}
-    data = made(GRPO, tmp_path).train_dataset.select([0])
+    data = problems(1)
     shape = {"script": script, "data": data, "per_device_train_batch_size": 4, "max_completion_length": 16}
     free, kept, half = (
         ran(GRPO, tmp_path, settings=Policy(weights=spec), **shape) for spec in ("none", "preserve", "preserve:1")
@@ -111,23 +113,16 @@ def test_routing_divides_responses(tmp_path):
         def _teach(self, sampled, output):
             lessons = super()._teach(sampled, output)
             output["taught"] = output["taught"] & (output["rewards"] < 0.5)
-            self.failed = output["taught"]
             return lessons
 
-    class OnlyRight(GRPO):
+    class AllOthers(GRPO):
         def _generate_and_score_completions(self, inputs):
             output = super()._generate_and_score_completions(inputs)
-            taught = [
-                s % 4 != 9 and not right and p != "1"
-                for p, texts in SCRIPT.items()
-                for s, right in enumerate("right" in t for t in texts)
-            ]
-            order = {key: i for i, key in enumerate(f"0-0-{i}" for i in range(16))}
-            dropped = torch.tensor([taught[order[key]] for key in output["keys"]])
-            output["advantages"] = output["advantages"].masked_fill(dropped, 0)
+            failed = [problem != "1" and "right" not in text for problem, texts in SCRIPT.items() for text in texts]
+            output["advantages"] = output["advantages"].masked_fill(torch.tensor(failed), 0)
             return output
 
-    one, other = (weights(ran(cls, tmp_path)) for cls in (OnlyFailed, OnlyRight))
+    one, other = (weights(ran(cls, tmp_path)) for cls in (OnlyFailed, AllOthers))
     both = {name: one[name] + other[name] - start[name] for name in start}
     assert gap(weights(trainer), both) < 1e-4 * moved(trainer)
 
@@ -136,6 +131,12 @@ def test_routing_divides_responses(tmp_path):
 def test_magnitude_without_teacher_is_grpo(tmp_path, spec):
     one, other = ran(SDPO, tmp_path, settings=Distillation(weights=spec)), ran(GRPO, tmp_path)
     assert gap(weights(one), weights(other)) < 1e-5 * moved(other)
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    """The weights that two plain steps lead to."""
+    return weights(ran(SDPO, tmp_path_factory.mktemp("plain"), max_steps=2))
 
 
 @pytest.mark.parametrize(
@@ -149,25 +150,32 @@ def test_magnitude_without_teacher_is_grpo(tmp_path, spec):
         Distillation(weights="preserve:0.5+contrast", teacher="ema"),
         Distillation(teacher="trust-region", rate=0.3, weights="position:1.5"),
         Distillation(teacher="live", alpha=0.0, topk=None, entry_clip=0.01),
-        Distillation(choose="fewest-markers", context="solution-no-think@sdpo-yaml"),
+        Distillation(choose="most-markers", context="solution-no-think@sdpo-yaml"),
         Distillation(sources=("dataset",), choose="random", weights="marker-reward", blend=1.0),
     ],
     ids=lambda settings: f"{settings.teacher} {settings.weights} {settings.choose}",
 )
-def test_every_remedy_runs(tmp_path, settings):
+def test_every_remedy_runs(tmp_path, settings, plain):
     """Each changes what is learnt, and leaves it finite."""
-    data = made(SDPO, tmp_path).train_dataset.add_column("solution", [f"It is {i}." for i in range(4)])
-    trainer = ran(SDPO, tmp_path, settings=settings, data=data, max_steps=2, **ACCUMULATED)
-    plain = ran(SDPO, tmp_path, data=data, max_steps=2, **ACCUMULATED)
+    data = problems().add_column("solution", [f"It is {i}." for i in range(4)])
+    trainer = ran(
+        SDPO,
+        tmp_path,
+        settings=settings,
+        data=data,
+        max_steps=2,
+        gradient_accumulation_steps=2,
+        per_device_train_batch_size=8,
+    )
     assert all(np.isfinite(logged(trainer, "loss")))
     assert all(tensor.isfinite().all() for tensor in weights(trainer).values())
-    assert gap(weights(trainer), weights(plain)) > 1e-6
+    assert gap(weights(trainer), plain) > 1e-6
 
 
 def test_a_contrast_is_shown_and_counts(tmp_path):
     """Where right and wrong context are the same there is nothing to learn; problem 3 has two of both."""
     script = {"0": ["right", "wrong", "wrong", "right"]}
-    data = made(SDPO, tmp_path).train_dataset.select([0])
+    data = problems(1)
     trainer = made(
         SDPO,
         tmp_path,

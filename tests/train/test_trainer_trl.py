@@ -6,12 +6,12 @@ import pytest
 
 pytest.importorskip("trl", minversion="1.16", reason="needs TRL as second implementation")
 
-from tests.train.runs import arguments, gap, grade, load, made, moved, problems, ran, weights
 from trl import GRPOTrainer
 
 from epiverb.train.grpo import GRPO
 from epiverb.train.sdpo import SDPO
 from epiverb.train.settings import Distillation, Policy
+from tests.train.runs import arguments, gap, grade, load, made, moved, problems, ran, weights
 
 
 @pytest.mark.parametrize(
