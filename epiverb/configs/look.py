@@ -31,9 +31,9 @@ class LsConfig:
     """
 
     kind: Literal[
-        "lexicons", "formats", "measures", "tables", "problems", "contexts", "graders", "weights", "recipes"
+        "lexicons", "formats", "measures", "tables", "problems", "contexts", "graders", "weights", "recipes", "verl"
     ] = setting(metavar="KIND", positional=True)
-    """lexicons, formats, measures, tables, problems, contexts, graders, weights or recipes."""
+    """lexicons, formats, measures, tables, problems, contexts, graders, weights, recipes, or verl (settings for it)."""
 
 
 @dataclass(frozen=True)

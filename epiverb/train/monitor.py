@@ -64,6 +64,7 @@ class Monitor:
         self._codes: dict[str, Tensor] = {}
         self._generation: int | None = None
         self._begun = False
+        self._closed: tuple[int, list[tuple[Rollout, Marked]], list[Pending]] | None = None
 
     def begin(self, step: int) -> None:
         """The run begins, or goes on, with a policy that has had `step` updates. A collective; once is enough."""
@@ -156,11 +157,16 @@ class Monitor:
         Raises:
             StorageError: the disk is full, or the folder cannot be written; what was recorded before is whole.
         """
-        rows, done, self._done = self._rows.pop(step, []), self._done, []
+        rows, done = self._rows.pop(step, []), self._done
+        self._done = []
+        more_rows, more_done = bool(rows), bool(done)
+        if self._closed is not None and self._closed[0] == step:  # more of it: all of it is written anew
+            rows, done = self._closed[1] + rows, self._closed[2] + done
+        self._closed = (step, rows, done)
         folder, rank = self.out / shards.ROLLOUTS, ranks.rank()
-        if done:
+        if more_done:
             shards.write(folder / shards.name_of("tokens", step, rank), token_rows(done, step, self.classes))
-        if rows:  # last, the rollouts themselves: with them the step is there
+        if more_rows:  # last, the rollouts themselves: with them the step is there
             shards.write(folder / shards.name_of("hits", step, rank), hit_rows(rows))
             path = folder / shards.name_of("step", step, rank)
             shards.write(path, rollout_rows(rows, step, self.classes[2:], prompts=self.prompts))

@@ -168,8 +168,7 @@ class Probes(TrainerCallback):
         grades = self.grade([own[c.key].grader for c in done], tasks) if done else []
         marked = self.monitor.marks([c.token_ids or () for c in done], [plain([*own[c.key].messages]) for c in done])
         rows = [
-            _rollout(f"probe/{probe.name}/{step}/{c.key}/{c.sample}", own[c.key], c, grade)
-            for c, grade in zip(done, grades, strict=True)
+            _rollout(f"probe/{probe.name}", step, own[c.key], c, grade) for c, grade in zip(done, grades, strict=True)
         ]
         return list(zip(rows, marked, strict=True))
 
@@ -177,11 +176,7 @@ class Probes(TrainerCallback):
         if not rows:
             return
         folder, rank = self.monitor.out / shards.PROBES, ranks.rank()
-        frames = []
-        for name in dict.fromkeys(name for name, _, _ in rows):
-            own = [(row, marked) for probe, row, marked in rows if probe == name]
-            frames.append(rollout_rows(own, step, self.monitor.classes[2:], condition=f"probe/{name}"))
-        frame = pl.concat(frames, how="diagonal")
+        frame = rollout_rows([(row, marked) for _, row, marked in rows], step, self.monitor.classes[2:])
         failed = pl.col("grade_reason").is_not_null() & pl.col("finish_reason").is_null()
         frame = frame.with_columns(
             pl.when(failed).then(pl.lit("error")).otherwise("finish_reason").alias("finish_reason")
@@ -201,11 +196,11 @@ class Probes(TrainerCallback):
             self.monitor.note({f"epiverb/probe/{name}/{key}": value for key, value in told.items()})
 
 
-def _rollout(key: str, problem: Problem, completion: Completion, grade: Grade) -> Rollout:
+def _rollout(condition: str, step: int, problem: Problem, completion: Completion, grade: Grade) -> Rollout:
     """A sample as a row; one that could not be drawn has no ending and says why."""
     failed = completion.finish_reason == "error"
     return Rollout(
-        key,
+        f"{condition}/{step}/{completion.key}/{completion.sample}",
         completion.token_ids or (),
         problem_id=problem.problem_id,
         benchmark=problem.benchmark,
@@ -218,4 +213,5 @@ def _rollout(key: str, problem: Problem, completion: Completion, grade: Grade) -
         correct=None if failed else grade.correct,
         grade_reason=completion.error if failed else grade.reason,
         reward=None if failed or grade.correct is None else float(grade.correct),
+        condition=condition,
     )

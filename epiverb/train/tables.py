@@ -32,15 +32,14 @@ class Pending:
 
 
 def rollout_rows(
-    rows: Sequence[tuple[Rollout, Marked]], step: int, categories: Sequence[str], *, condition: str = "rollout",
-    prompts: bool = True,
+    rows: Sequence[tuple[Rollout, Marked]], step: int, categories: Sequence[str], *, prompts: bool = True,
 ) -> pl.DataFrame:  # fmt: skip
     """Rollouts as a shard: the columns of a raw trace but its source, and `ADDED`."""
     ended = {True: "length", False: "stop", None: None}
     records = [
         {
             "trace_id": row.key, "problem_id": row.problem_id, "benchmark": row.benchmark, "domain": row.domain,
-            "condition": condition, "step": step, "sample": row.sample, "prompt": row.prompt if prompts else None,
+            "condition": row.condition, "step": step, "sample": row.sample, "prompt": row.prompt if prompts else None,
             "context": row.context, "response": marked.text, "answer": row.answer, "gold": row.gold,
             "correct": row.correct, "grade_reason": row.grade_reason, "reward": row.reward, "n_tokens": marked.n_tokens,
             "finish_reason": ended[row.truncated], "advantage": row.advantage, "has_demo": row.has_demo,

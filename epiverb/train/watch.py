@@ -95,6 +95,8 @@ class Rollout:
     """Key of the peer that was shown, or `dataset`, `feedback`."""
     trimmed: int = 0
     """Tokens cut from the demonstration."""
+    condition: str = "rollout"
+    """The arm in the table of traces: `rollout`, `eval`, or `probe/NAME`."""
     marked: Marked | None = None
     """What `Watch.mark` said; None: it is marked when it is recorded."""
     extra: Mapping[str, float | int | str | bool | None] = field(default_factory=dict)
@@ -139,7 +141,7 @@ class Watch(Protocol):
         ...
 
     def close_step(self, step: int) -> None:
-        """Writes what this rank recorded of a step, whole or not at all; again for the same step: replaces it."""
+        """Writes what this rank recorded of a step, whole or not at all; what comes later for the same step is added."""
         ...
 
     def callback(self) -> Any:

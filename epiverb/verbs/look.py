@@ -115,6 +115,12 @@ def _recipes() -> list[dict[str, Any]]:
     return rows
 
 
+def _verl() -> list[dict[str, Any]]:
+    from epiverb.integrations.verl import table
+
+    return list(table())
+
+
 _LISTINGS = {
     "lexicons": _lexicons,
     "formats": _formats,
@@ -125,4 +131,5 @@ _LISTINGS = {
     "graders": _graders,
     "weights": _weights,
     "recipes": _recipes,
+    "verl": _verl,
 }
