@@ -323,6 +323,10 @@ class GRPO(Watched, _Parent):
 
     def _load_more(self, folder: Path) -> None:
         resume.load_progress(folder, self)
+        if self.watch is not None:
+            for batch in self._buffered_inputs or []:
+                pairs = zip(batch["completion_ids"], batch["completion_mask"], strict=True)
+                self.watch.recall(batch["keys"], [ids[mask.bool()].tolist() for ids, mask in pairs])
 
 
 @contextmanager
