@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -116,6 +117,19 @@ def test_ctrl_c_keeps_a_checkpoint_and_says_how_to_go_on(epiverb, model, problem
     assert "stopping behind this step, with a checkpoint" in err
     assert epiverb(*arguments(model, problems, out)).code == 0
     assert same(weights(out), weights(whole))
+
+
+def test_stopped_while_the_run_is_made_only_that_is_done_again(epiverb, model, problems, whole, tmp_path):
+    out = tmp_path / "run"
+    shutil.copytree(whole, out)
+    for name in ("run.json", "summary.json", "traces.parquet"):
+        (out / name).unlink()
+    before = weights(out)
+    done = epiverb(*arguments(model, problems, out))
+    assert done.code == 0, done.err
+    assert "going on from checkpoint-4: 0 steps" in done.err
+    assert same(weights(out), before)
+    assert rows(out).equals(rows(whole))
 
 
 @pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="needs Linux")

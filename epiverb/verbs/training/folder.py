@@ -27,7 +27,7 @@ WHOLE = "whole.json"
 
 def rank() -> int:
     """Which of the processes that were started together this is; 0 speaks and writes."""
-    return int(os.environ.get("RANK", "0"))
+    return int(os.environ.get("RANK", "0")) if world() > 1 else 0
 
 
 def world() -> int:
@@ -118,6 +118,11 @@ def _numbered(out: Path) -> list[tuple[int, Path]]:
 def last_checkpoint(out: Path) -> Path | None:
     """The checkpoint to go on from."""
     return next(reversed(checkpoints(out).values()), None)
+
+
+def step_of(checkpoint: Path | None) -> int:
+    """The step behind which a checkpoint was made; 0: there is none."""
+    return int(checkpoint.name.rpartition("-")[2]) if checkpoint is not None else 0
 
 
 def seal(checkpoint: Path, step: int, keep: int | None) -> None:

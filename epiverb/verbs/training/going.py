@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -74,7 +74,8 @@ def interruptible(going: Going) -> Iterator[None]:
         if going.asked:
             raise KeyboardInterrupt
         going.asked = True
-        going.say("stopping behind this step, with a checkpoint; again: at once")
+        with suppress(RuntimeError):  # it may come while a line is being written
+            going.say("stopping behind this step, with a checkpoint; again: at once")
 
     before = {number: signal.signal(number, asked) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

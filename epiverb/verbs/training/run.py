@@ -14,7 +14,7 @@ from epiverb.errors import Stopped
 from epiverb.models.loading import require
 from epiverb.verbs.training import build, examples, problems
 from epiverb.verbs.training.faults import kept, told
-from epiverb.verbs.training.folder import last_checkpoint, opened, rank, world
+from epiverb.verbs.training.folder import last_checkpoint, opened, rank, step_of, world
 from epiverb.verbs.training.plan import batches, identity, steps_of
 from epiverb.verbs.training.rewards import Rewards
 from epiverb.verbs.training.template import switched
@@ -94,17 +94,22 @@ def _train(config: Any3, out: Path, data: Data, follower: Follower) -> Trained |
     trainer = assemble(Job(config, out, work, steps, tokenizer, rows, switch), rewards, going, follower)
     trainer.args.distributed_state.wait_for_everyone()  # the first process has looked at the folder
     begun = last_checkpoint(out)
-    if begun is not None:
-        follower.say(f"going on from {begun.name}")
-    with interruptible(going):
-        trainer.train(resume_from_checkpoint=str(begun) if begun else None)
-    trainer.args.distributed_state.wait_for_everyone()
-    done = trainer.state.global_step
+    done = step_of(begun)
+    follower.say(f"{f'going on from {begun.name}' if begun else 'begins'}: {steps - done:,} steps on {_where(trainer)}")
+    if done < steps:  # else it was stopped while its run was made
+        with interruptible(going):
+            trainer.train(resume_from_checkpoint=str(begun) if begun else None)
+        trainer.args.distributed_state.wait_for_everyone()
+        done = trainer.state.global_step
     if going.stopped:
         raise Stopped(f"stopped behind step {done}. {kept(out)}")
-    if done < steps:
-        notes.append(f"an alarm ended it behind step {done} of {steps}")
     return Trained(done, steps, notes, dict(rewards.unknown)) if rank() == 0 else None
+
+
+def _where(trainer: Any) -> str:
+    """`4 processes, cuda`."""
+    n = trainer.args.world_size
+    return f"{f'{n} processes, ' if n > 1 else ''}{trainer.args.device.type}"
 
 
 def _thinking(config: Any3) -> str | None:
