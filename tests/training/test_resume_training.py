@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -163,3 +164,24 @@ def test_two_processes_are_one_training(epiverb, model, problems, tmp_path):
         traces.filter(pl.col("condition") == "rollout").group_by("step", "problem_id").len()["len"].to_list() == [4] * 8
     )
     assert len(traces.filter(pl.col("condition") == "probe/ood")) == 6
+
+
+@pytest.mark.parametrize("limit", [3_000, 100_000])
+def test_a_full_disk_stops_it_and_it_goes_on(epiverb, model, problems, whole, tmp_path, limit):
+    """No file may grow beyond a size: the record of a step, or a checkpoint, cannot be written."""
+    out, before = tmp_path / "run", resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        full = epiverb(*arguments(model, problems, out))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert full.code == 2, full.err
+    last = full.err.strip().splitlines()[-1]
+    assert "File too large" in last or "the disk is full" in last
+    assert last.endswith("There is no checkpoint yet; the same command begins again.")
+    assert not (out / "run.json").exists()
+    assert not checkpoints(out)
+    if limit == 100_000:
+        assert epiverb(*arguments(model, problems, out)).code == 0
+        assert same(weights(out), weights(whole))
+        assert rows(out).equals(rows(whole))

@@ -10,8 +10,9 @@ from pathlib import Path
 from epiverb.errors import ConfigError, EngineError, EpiverbError, MissingExtra, Stopped, StorageError
 from epiverb.verbs.training.folder import checkpoints
 
-FULL = ("No space left", "PytorchStreamWriter", "File too large", "Disk quota")
+FULL = ("No space left", "PytorchStreamWriter", "inline_container.cc", "File too large", "Disk quota")
 """What libraries say that do not raise the system's own error when a disk is full."""
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 GONE = (
     "ConnectionError",
     "ConnectionRefusedError",
@@ -49,6 +50,13 @@ def told(out: Path) -> Iterator[None]:
         raise type(translated)(f"{translated} {kept(out)}") from error
 
 
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, and those while which it came about."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
 def translate(error: Exception, out: Path) -> EpiverbError | None:
     """The fault as one of ours; None: it is not known."""
     text, name = " ".join(str(error).split())[:200], type(error).__name__
@@ -57,12 +65,10 @@ def translate(error: Exception, out: Path) -> EpiverbError | None:
             f"the GPU's memory is full ({text}). Try fewer --max-tokens, --micro-batch 1, --lora 32, more GPUs, or "
             "--vllm colocate; --dry-run tells what takes how much."
         )
-    if (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)) or any(
-        word in text for word in FULL
-    ):
-        return StorageError(
-            f"{getattr(error, 'filename', None) or out}: the disk is full ({text}). Make room, or --keep 2."
-        )
+    system = next((each for each in _chain(error) if isinstance(each, OSError) and each.errno in NO_ROOM), None)
+    if system is not None or any(word in text for word in FULL):
+        where, why = (system.filename, f" ({system.strerror})") if system is not None else (None, "")
+        return StorageError(f"{where or out}: the disk is full{why}. Make room, or --keep fewer checkpoints.")
     if name in GONE or any(word in text for word in ("Connection refused", "Connection reset", "server is down")):
         return EngineError(f"the server that samples is gone ({name}: {text}). Start it again.")
     return StorageError(f"{error.filename or out}: {error.strerror or error}.") if isinstance(error, OSError) else None
