@@ -11,6 +11,7 @@ steps behind the first: user CPU seconds, wall seconds, and the peak of resident
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import statistics
@@ -77,7 +78,7 @@ def measured(asked: argparse.Namespace) -> dict[str, float]:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         trainer.train()
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    user, wall = ([b - a for a, b in zip(times[1:], times[2:], strict=False)] for times in (clock.user, clock.wall))
+    user, wall = ([b - a for a, b in itertools.pairwise(times[1:])] for times in (clock.user, clock.wall))
     return {"user": statistics.median(user), "wall": statistics.median(wall), "peak": (peak - before) / 1024}
 
 
@@ -117,9 +118,10 @@ def trainer_of(asked: argparse.Namespace, folder: Path, home: Path, data: Any, c
         AutoTokenizer.from_pretrained(folder, padding_side="left"),
     )
     shared: dict[str, Any] = {
-        "per_device_train_batch_size": 8, "gradient_accumulation_steps": 8, "num_generations": 8, "max_completion_length": asked.tokens,
-        "max_steps": asked.steps + 1, "learning_rate": 1e-5, "logging_steps": 1, "save_strategy": "no", "report_to": "none",
-        "use_cpu": True, "bf16": False, "gradient_checkpointing": False, "disable_tqdm": True,
+        "per_device_train_batch_size": 8, "gradient_accumulation_steps": 8, "num_generations": 8,
+        "max_completion_length": asked.tokens, "max_steps": asked.steps + 1, "learning_rate": 1e-5, "logging_steps": 1,
+        "save_strategy": "no", "report_to": "none", "use_cpu": True, "bf16": False, "gradient_checkpointing": False,
+        "disable_tqdm": True,
     }  # fmt: skip
     if not asked.ragged:
         shared["generation_kwargs"] = {"min_new_tokens": asked.tokens}

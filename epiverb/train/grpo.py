@@ -11,6 +11,7 @@ reward function returns None where it does not know; it may say more of each res
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,13 +22,13 @@ from torch import Tensor
 from trl import GRPOConfig, GRPOTrainer
 
 from epiverb.errors import ConfigError
-from epiverb.train import resume
 from epiverb.train.advantages import advantages
 from epiverb.train.inputs import Batch, joined, loss_mask, trimmed
 from epiverb.train.losses import clipped, importance_weights
 from epiverb.train.options import arguments
 from epiverb.train.policy import Sampling, Step, counted, policy_loss
 from epiverb.train.remedies import Remedy, of_policy, remedy
+from epiverb.train.resume import Continued
 from epiverb.train.rollouts import Lesson, Sampled, marker_mask, told
 from epiverb.train.settings import Policy
 from epiverb.train.watch import Marked, Watch
@@ -51,7 +52,7 @@ BUILT_ON: dict[str, tuple[str, ...]] = {
 _Parent: Any = GRPOTrainer
 
 
-class GRPO(Watched, _Parent):
+class GRPO(Continued, Watched, _Parent):
     """`trl.GRPOTrainer` with the settings of the published runs.
 
     Args:
@@ -230,13 +231,14 @@ class GRPO(Watched, _Parent):
             else:
                 batch["counts"] = counts[i // size * size :][:size].sum(0)
 
-    def _step_of(self, batch: Batch, loss: int = 0) -> Step:
-        """The optimizer step of a micro-batch, for the policy loss (0) or the divergence (1)."""
+    def _step_of(self, batch: Batch, n_rows: int, loss: int = 0) -> Step:
+        """The optimizer step of a micro-batch of `n_rows`, for the policy loss (0) or the divergence (1)."""
         if not self.model.training:
             return Step()
-        rows = len(batch["completion_ids"]) * self.current_gradient_accumulation_steps * self.accelerator.num_processes
+        processes = self.accelerator.num_processes
         tokens, sequences = batch["counts"][loss]
-        return Step(self.accelerator.num_processes, rows, tokens, sequences, self.max_completion_length)
+        rows = n_rows * self.current_gradient_accumulation_steps * processes
+        return Step(processes, rows, tokens, sequences, self.max_completion_length)
 
     def _tokens(self, batch: Batch, **more: Tensor) -> Tokens:
         """What a token weight may know before the logits are, (B, T) each."""
@@ -257,20 +259,31 @@ class GRPO(Watched, _Parent):
         each = policy_loss(logp, sampling, self.policy)
         known = self._tokens(batch, student_logp=logp.detach(), entropy=entropy.detach())
         factor = of_policy(self.remedy, known)
-        share = self._step_of(batch).shares(mask, self.policy.aggregate, ~batch["rewards"].isnan())
+        share = self._step_of(batch, len(ids)).shares(mask, self.policy.aggregate, ~batch["rewards"].isnan())
         share = share if factor is None else share * factor
         loss = (each.masked_fill(share == 0, 0) * share).sum()
-        self._note_policy(logp.detach(), each.detach(), sampling, mask)
-        self._tell(batch, mask, self._columns(batch, sampling, logp.detach(), entropy.detach(), factor))
+        if self.model.training:
+            self._note(batch, mask, sampling, each.detach(), known, factor)
         if aux is not None:
             steps = self.current_gradient_accumulation_steps if self.model.training else 1
             loss = loss + self.router_aux_loss_coef * aux / steps
         return loss
 
+    def _note(
+        self, batch: Batch, mask: Tensor, sampling: Sampling, each: Tensor, known: Tokens, factor: Tensor | None
+    ) -> None:
+        """Numbers for the log, and each token for the watch."""
+        logp, entropy = known["student_logp"], known["entropy"]
+        self.pooled.tokens("entropy", entropy, mask)
+        self._note_policy(logp, each, sampling, mask)
+        ratio = torch.ones_like(logp) if sampling.is_weight is None else sampling.is_weight
+        if sampling.old_logp is not None:
+            ratio = ratio * importance_weights(logp, sampling.old_logp, clip=math.inf)
+        told = {"student_logp": logp, "entropy": entropy, "is_weight": ratio, "advantage": sampling.advantages}
+        self._tell(batch, mask, told | {"weight": torch.ones_like(logp) if factor is None else factor})
+
     def _note_policy(self, logp: Tensor, each: Tensor, sampling: Sampling, mask: Tensor) -> None:
         """Numbers of the policy loss for the log."""
-        if not self.model.training:
-            return
         old = logp if sampling.old_logp is None else sampling.old_logp
         low, high, most = self.policy.clip_low, self.policy.clip_high, self.policy.dual_clip
         ranged, dual = clipped(logp, old, sampling.advantages, low=low, high=high, dual=most)
@@ -279,50 +292,12 @@ class GRPO(Watched, _Parent):
         self.pooled.tokens("policy/dual_clipped", dual.float(), mask)
         self.pooled.tokens("policy/log_ratio", logp - old, mask)
 
-    def _columns(
-        self, batch: Batch, sampling: Sampling, logp: Tensor, entropy: Tensor, factor: Tensor | None
-    ) -> dict[str, Tensor]:
-        """What a watch is told of each token."""
-        if self.model.training:
-            self.pooled.tokens("entropy", entropy, loss_mask(batch))
-        ratio = torch.ones_like(logp)
-        if sampling.old_logp is not None:
-            ratio = importance_weights(logp, sampling.old_logp, clip=float("inf"))
-        ratio = ratio if sampling.is_weight is None else ratio * sampling.is_weight
-        columns = {"student_logp": logp, "entropy": entropy, "is_weight": ratio}
-        columns["weight"] = torch.ones_like(logp) if factor is None else factor
-        return columns | {"advantage": sampling.advantages}
-
     def _tell(self, batch: Batch, mask: Tensor, columns: dict[str, Tensor]) -> None:
-        if self.watch is not None and self.model.training:
+        if self.watch is not None:
             self.watch.tokens(int(batch["generated"]), batch["keys"], columns, mask.bool())
 
-    # ---- resume ----
-
-    def _get_train_sampler(self, dataset: Any = None) -> Any:
-        return resume.EpochSampler(super()._get_train_sampler(dataset), lambda: self.state)
-
-    def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
-        if self.args.should_save:
-            resume.begin(folder)
-        self.accelerator.wait_for_everyone()
-        if not self.args.save_only_model:
-            self._save_more(folder)
-        self.accelerator.wait_for_everyone()
-        super()._save_checkpoint(model, trial)
-
-    def _save_more(self, folder: Path) -> None:
-        """Write what the parents do not keep."""
-        resume.save_progress(folder, self)
-
-    def _load_optimizer_and_scheduler(self, checkpoint: Any) -> None:
-        super()._load_optimizer_and_scheduler(checkpoint)
-        if checkpoint is not None:
-            self._load_more(Path(checkpoint))
-
     def _load_more(self, folder: Path) -> None:
-        resume.load_progress(folder, self)
+        super()._load_more(folder)
         if self.watch is not None:
             for batch in self._buffered_inputs or []:
                 pairs = zip(batch["completion_ids"], batch["completion_mask"], strict=True)

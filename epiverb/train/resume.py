@@ -17,9 +17,10 @@ from typing import Any
 import torch
 from trl.trainer.utils import RepeatSampler
 
-from epiverb.train.sharding import gathered
+from epiverb.train.sharding import gathered, zero3
 from epiverb.train.teacher import Teacher
 
+_Trainer: Any = object
 TEACHER, PROGRESS, STATE = "teacher.pt", "progress_{rank}.pt", "trainer_state.json"
 
 
@@ -39,6 +40,35 @@ class EpochSampler(RepeatSampler):
             for _ in range(int(self._state().epoch or 0)):
                 torch.randperm(self.num_samples, generator=self.generator)
         return super().__iter__()
+
+
+class Continued(_Trainer):
+    """Mixed into a trainer of TRL that generates, before it."""
+
+    def _get_train_sampler(self, dataset: Any = None) -> Any:
+        return EpochSampler(super()._get_train_sampler(dataset), lambda: self.state)
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
+        if self.args.should_save:
+            begin(folder)
+        self.accelerator.wait_for_everyone()
+        if not self.args.save_only_model:
+            self._save_more(folder)
+        self.accelerator.wait_for_everyone()
+        super()._save_checkpoint(model, trial)
+
+    def _save_more(self, folder: Path) -> None:
+        """Write what the parents do not keep."""
+        save_progress(folder, self)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: Any) -> None:
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint is not None:
+            self._load_more(Path(checkpoint))
+
+    def _load_more(self, folder: Path) -> None:
+        load_progress(folder, self)
 
 
 def begin(folder: Path) -> None:
@@ -74,31 +104,34 @@ def load_progress(folder: Path, trainer: Any) -> None:
     trainer.pooled.load(state["pooled"])
 
 
-def save_teacher(folder: Path, teacher: Teacher, *, main: bool, older: Path | None) -> None:
-    """Write the teacher; one that never changes is written once, and linked to from later checkpoints.
+def save_teacher(folder: Path, teacher: Teacher, accelerator: Any, *, older: Path | None) -> Path | None:
+    """Write the teacher, and say where it is; one that never changes is written once, and linked to from later checkpoints.
+
+    Weights that ZeRO-3 has sharded are not written: there the teacher is always the model that a run is started with.
 
     Args:
-        main: whether this process writes; all of them gather what is sharded.
-        older: a checkpoint of this run with the same teacher.
+        older: the file of the same teacher in an earlier checkpoint.
     """
-    if teacher.kind == "live":
-        return
-    if teacher.kind != "ema" and older is not None and (older / TEACHER).exists():
-        if main:
-            _link(older / TEACHER, folder / TEACHER)
-        return
+    if teacher.kind == "live" or zero3(accelerator):
+        return None
+    main, path = accelerator.is_main_process, folder / TEACHER
+    if teacher.kind != "ema" and older is not None and older.exists():
+        if main and older != path:
+            _link(older, path)
+        return path
     state = gathered(teacher.state_dict())
     if main:
-        _save(state, folder / TEACHER)
+        _save(state, path)
+    return path
 
 
-def load_teacher(folder: Path, teacher: Teacher) -> bool:
-    """Make the teacher the one of a checkpoint; False where it has none."""
+def load_teacher(folder: Path, teacher: Teacher) -> Path | None:
+    """Make the teacher the one of a checkpoint, and say where it is; None where there is none."""
     path = folder / TEACHER
     if teacher.kind == "live" or not path.exists():
-        return teacher.kind == "live"
+        return None
     teacher.load_state_dict(torch.load(path, map_location="cpu", weights_only=True, mmap=True))
-    return True
+    return path
 
 
 def last_checkpoint(folder: Path | str) -> Path | None:

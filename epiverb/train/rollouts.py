@@ -192,6 +192,25 @@ class Teaching:
         return Lesson(done, shown, tuple(self.encode(done.messages)) if done.used else ())
 
 
+def lesson_fractions(
+    sampled: Sampled, peers: Peers, lessons: Sequence[Lesson], taught: Sequence[bool], threshold: float
+) -> dict[str, float]:
+    """How much of this process's part of a batch has a teacher, by the names of the published runs, and was cut."""
+    n, first = len(lessons), sampled.first
+    sources = [lesson.demonstration.source if lesson.demonstration else None for lesson in lessons]
+    solved = [used and source in ("peer", "dataset") for used, source in zip(taught, sources, strict=True)]
+    told = [used and not shown for used, shown in zip(taught, solved, strict=True)]
+    own = peers.rollouts[first - peers.first :][:n]
+    problems = [(first + i) // sampled.group for i in range(n)]
+    found = demonstrations.fractions(own, problems, solved, told, threshold=threshold)
+    # A group may lie in several processes: each counts the responses that it has of it.
+    won = [any((peer.reward or 0) >= threshold for peer in peers.around(first + i)[1]) for i in range(n)]
+    return found | {
+        "success_group_fraction": sum(won) / n,
+        "trimmed_fraction": sum(bool(lesson.prompt.trimmed) for lesson in lessons) / n,
+    }
+
+
 def chat_of(prompt: Any) -> list[Message]:
     """The prompt as messages; plain text is a message of the user's."""
     return [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt)

@@ -23,19 +23,18 @@ from trl import GRPOConfig
 from epiverb.contexts import parse as parse_context
 from epiverb.errors import ConfigError
 from epiverb.train import resume
-from epiverb.train.chunked import Chunked, Seen, chunked_divergence
-from epiverb.train.demonstrations import fractions
+from epiverb.train.chunked import Chunked
+from epiverb.train.distilling import Distilling
 from epiverb.train.faults import logger
 from epiverb.train.following import Following
 from epiverb.train.forward import States, add_head, response_states, states
 from epiverb.train.grpo import GRPO
 from epiverb.train.inputs import Batch, chosen, encoder, joined, loss_mask, padded, trimmed
 from epiverb.train.logps import chunked_logps
-from epiverb.train.losses import importance_weights
-from epiverb.train.policy import Sampling, counted, policy_loss
+from epiverb.train.policy import counted, policy_loss
 from epiverb.train.projection import Head
 from epiverb.train.remedies import InChunks, Remedy, remedy
-from epiverb.train.rollouts import Lesson, Peers, Sampled, Teaching
+from epiverb.train.rollouts import Lesson, Peers, Sampled, Teaching, lesson_fractions
 from epiverb.train.settings import Distillation, Policy
 from epiverb.train.sharding import prepared, sharded
 from epiverb.train.teacher import Teacher
@@ -78,6 +77,7 @@ class SDPO(GRPO):
         self.add_callback(Following(self))
         positions = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         self._positions: int | None = positions
+        self._teacher_in: Path | None = None
 
     def _check(self) -> None:
         """Raise `ConfigError` for what does not go together."""
@@ -141,26 +141,10 @@ class SDPO(GRPO):
         output[f"{name}_ids"], output[f"{name}_mask"] = padded(rows, pad, "left", device)
 
     def _count_lessons(self, sampled: Sampled, peers: Peers, lessons: list[Lesson], taught: list[bool]) -> None:
-        """Numbers of the published runs, and how many demonstrations were cut."""
-        n, at = len(lessons), sampled.first - peers.first
-        sources = [lesson.demonstration.source if lesson.demonstration else None for lesson in lessons]
-        solved = [used and source in ("peer", "dataset") for used, source in zip(taught, sources, strict=True)]
-        other = [used and not a for used, a in zip(taught, solved, strict=True)]
-        if sampled.spread():  # a group is no matter of one process: each counts the responses that it has
-            won = [
-                any((r.reward or 0) >= self.settings.threshold for r in peers.around(sampled.first + i)[1])
-                for i in range(n)
-            ]
-            self.pooled.add("self_distillation/success_group_fraction", sum(won), n)
-        own = peers.rollouts[at : at + n]
-        problems = [(sampled.first + i) // sampled.group for i in range(n)]
-        found = fractions(own, problems, solved, other, threshold=self.settings.threshold)
-        for name, value in found.items():
-            if name != "success_group_fraction" or not sampled.spread():
-                self.pooled.add(f"self_distillation/{name}", value * n, n)
-        self.pooled.add("self_distillation/trimmed_fraction", sum(bool(each.prompt.trimmed) for each in lessons), n)
-        none = self.accelerator.reduce(torch.tensor(float(sum(taught)), device=self.accelerator.device)) == 0
-        if bool(none):
+        for name, value in lesson_fractions(sampled, peers, lessons, taught, self.settings.threshold).items():
+            self.pooled.add(f"self_distillation/{name}", value * len(lessons), len(lessons))
+        anybody = torch.tensor(float(sum(taught)), device=self.accelerator.device)
+        if not bool(self.accelerator.reduce(anybody, reduction="sum")):
             reason = next((each.prompt.reason for each in lessons if each.prompt.reason), "no contrast")
             self.fault("no_demonstration", f"step {sampled.step}: no response has a teacher, such as: {reason}")
 
@@ -170,29 +154,39 @@ class SDPO(GRPO):
     # ---- loss ----
 
     def _compute_loss(self, model: Any, inputs: Batch) -> Tensor:
-        share_of_policy = self._parts[1]
-        rows = inputs["taught"] | (share_of_policy > 0) & ~inputs["rewards"].isnan()
+        rows = inputs["taught"] | (self._parts[1] > 0) & ~inputs["rewards"].isnan()
         # A row without any loss is not looked at; some forward there must be, since other processes wait for it.
         asleep = not bool(rows.any())
-        batch = trimmed(chosen(inputs, rows.nonzero().squeeze(1) if not asleep else torch.arange(1)))
-        batch["counts"], batch["n_rows"] = inputs.get("counts"), len(rows)
-        mask = loss_mask(batch) * (0 if asleep else 1)
-        teachers = self._ask(batch, "teacher", batch["taught"] & (not asleep))
-        late = self._late_weights(batch, mask)
+        batch = trimmed(chosen(inputs, torch.arange(1) if asleep else rows.nonzero().squeeze(1)))
+        work = self._distilling(batch, loss_mask(batch) * (not asleep), len(rows))
         ids, attention = joined(batch)
         length = batch["completion_ids"].shape[1]
         found: list[Chunked] = []
 
-        def work(hidden: Tensor, head: Head, softcap: float | None) -> dict[str, Tensor]:
-            own = response_states(hidden, length)
-            found.append(self._divergence(own, head, softcap, teachers, batch, mask, late))
+        def take(hidden: Tensor, head: Head, softcap: float | None) -> dict[str, Tensor]:
+            found.append(work.loss(response_states(hidden, length), head, softcap))
             return {"loss": found[0].loss}
 
         with self.accelerator.autocast():
-            loss: Tensor = model(input_ids=ids, attention_mask=attention, head=work)["loss"]
-        if not asleep:
-            self._note(found[0], batch, mask)
+            loss: Tensor = model(input_ids=ids, attention_mask=attention, head=take)["loss"]
+        if self.model.training and not asleep:
+            self._note_taught(work, found[0])
         return loss
+
+    def _distilling(self, batch: Batch, mask: Tensor, n_rows: int) -> Distilling:
+        """The loss of a micro-batch of `n_rows`, of which those with a loss are left."""
+        return Distilling(
+            settings=self.settings,
+            policy=self.policy,
+            parts=self._parts,
+            temperature=self.temperature,
+            batch=batch,
+            mask=mask,
+            teachers=self._ask(batch, "teacher", batch["taught"] & mask.any(1)),
+            late=self._late_weights(batch, mask),
+            of_teacher=self._step_of(batch, n_rows, 1),
+            of_policy=self._step_of(batch, n_rows, 0),
+        )
 
     def _ask(self, batch: Batch, who: str, rows: Tensor) -> list[tuple[float, States]]:
         """The states of the teacher's parts for the responses, 0 where there is no lesson; [] where nobody has one.
@@ -238,109 +232,26 @@ class SDPO(GRPO):
         how = {"b": head.bias, "temperature": self.temperature, "softcap": cap}
         return chunked_logps(hidden, head.weight, batch["completion_ids"], mask=mask, **how).logp.nan_to_num(0)
 
-    def _divergence(
-        self,
-        own: Tensor,
-        head: Head,
-        softcap: float | None,
-        teachers: list[tuple[float, States]],
-        batch: Batch,
-        mask: Tensor,
-        late: InChunks | None,
-    ) -> Chunked:
-        """The whole loss of a micro-batch, with what it was made of."""
-        asked, (of_teacher, of_policy) = self.settings, self._parts
-        if not teachers:  # nobody has a teacher: the divergence weighs nothing, whatever it is
-            teachers = [(1.0, States(own.detach(), head))]
-        sampling, step = Sampling.of(batch), self._step_of(batch, 1)
-        share = step.shares(mask, asked.aggregate, batch["taught"]) * of_teacher
-        share = share if sampling.is_weight is None else share * sampling.is_weight
-        policy: Any = None
-        if of_policy:
-            known = ~batch["rewards"].isnan()
-            each = self._step_of(batch, 0).shares(mask, self.policy.aggregate, known).reshape(-1) * of_policy
-
-            def policy(logp: Tensor, seen: Seen) -> Tensor:
-                loss = policy_loss(logp, sampling.at(seen.at), self.policy) * each[seen.at]
-                return loss if late is None or late.policy is None else loss * late.policy
-
-        how: dict[str, Any] = {
-            "topk": None if asked.topk is None else min(asked.topk, len(head.weight)),
-            "tail": asked.tail,
-        }
-        how |= {"entry_clip": asked.entry_clip, "softcap": softcap, "temperature": self.temperature}
-        if asked.is_clip is not None and sampling.old_logp is not None:
-            how |= {"old_logp": sampling.old_logp, "is_clip": asked.is_clip}
-        return chunked_divergence(
-            own,
-            head.weight,
-            [each.hidden for _, each in teachers],
-            [each.head.weight for _, each in teachers],
-            asked.alpha,
-            ids=batch["completion_ids"],
-            mask=mask,
-            weights=share,
-            weigh=None if late is None else late.distill,
-            policy=policy,
-            b_student=head.bias,
-            b_teacher=[each.head.bias for _, each in teachers],
-            teacher_mix=[factor for factor, _ in teachers],
-            **how,
-        )
-
-    def _step_of(self, batch: Batch, loss: int = 0) -> Any:
-        step = super()._step_of(batch, loss)
-        if step.rows is None or "n_rows" not in batch:
-            return step
-        from dataclasses import replace
-
-        whole = batch["n_rows"] * self.current_gradient_accumulation_steps * self.accelerator.num_processes
-        return replace(step, rows=whole)
-
-    def _note(self, done: Chunked, batch: Batch, mask: Tensor) -> None:
+    def _note_taught(self, work: Distilling, done: Chunked) -> None:
         """Numbers for the log, and each token for the watch."""
-        if not self.model.training:
-            return
-        assert done.student_logp is not None
-        assert done.teacher_logp is not None
-        taught = mask.bool() & batch["taught"].unsqueeze(1)
-        hidden = ~taught
-        sampling = Sampling.of(batch)
-        columns = {
-            "teacher_logp": done.teacher_logp,
-            "divergence": done.divergence,
-            "teacher_entropy": done.teacher_entropy,
-        }
-        columns = {name: value.masked_fill(hidden, torch.nan) for name, value in columns.items()}
-        self.pooled.tokens("distill/divergence", columns["divergence"], taught)
-        self.pooled.tokens("distill/teacher_entropy", columns["teacher_entropy"], taught)
-        self.pooled.tokens("distill/logp_gap", columns["teacher_logp"] - done.student_logp, taught)
-        weight = self._applied(done, batch, sampling, mask).masked_fill(hidden, torch.nan)
-        self.pooled.tokens("distill/weight", weight, taught)
+        told, mask = work.columns(done), work.mask
+        self.pooled.tokens("entropy", told["entropy"], mask)
+        self.pooled.tokens("distill/logp_gap", told["teacher_logp"] - told["student_logp"], mask)
+        for name in ("divergence", "teacher_entropy", "weight"):
+            self.pooled.tokens(f"distill/{name}", told[name], mask)
         if self._parts[1]:
-            each = policy_loss(done.student_logp, sampling, self.policy)
-            self._note_policy(done.student_logp, each, sampling, mask)
-        known = self._columns(batch, sampling, done.student_logp, done.entropy, weight)
-        self._tell(batch, mask, known | columns)
-
-    def _applied(self, done: Chunked, batch: Batch, sampling: Sampling, mask: Tensor) -> Tensor:
-        """What the remedy multiplied the divergence by: the weight without share and importance ratios."""
-        share = self._step_of(batch, 1).shares(mask, self.settings.aggregate, batch["taught"]) * self._parts[0]
-        share = share if sampling.is_weight is None else share * sampling.is_weight
-        if self.settings.is_clip is not None and sampling.old_logp is not None and done.student_logp is not None:
-            share = share * importance_weights(done.student_logp, sampling.old_logp, clip=self.settings.is_clip)
-        return done.weight / share
+            logp = told["student_logp"]
+            self._note_policy(logp, policy_loss(logp, work.sampling, self.policy), work.sampling, mask)
+        self._tell(work.batch, mask, told)
 
     # ---- resume ----
 
     def _save_more(self, folder: Path) -> None:
         super()._save_more(folder)
-        older = sorted(folder.parent.glob(f"checkpoint-*/{resume.TEACHER}"), key=lambda path: path.stat().st_mtime)
-        older = [path for path in older if path.parent != folder]
-        main = self.args.should_save
-        resume.save_teacher(folder, self.teacher, main=main, older=older[-1].parent if older else None)
+        self._teacher_in = resume.save_teacher(folder, self.teacher, self.accelerator, older=self._teacher_in)
 
     def _load_more(self, folder: Path) -> None:
         super()._load_more(folder)
-        if not resume.load_teacher(folder, self.teacher):
+        self._teacher_in = resume.load_teacher(folder, self.teacher)
+        if self._teacher_in is None and self.teacher.kind != "live":
             logger.warning(f"{folder} holds no teacher, so the teacher is the model that this run was started with.")

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from epiverb.errors import ConfigError
-from epiverb.train.teacher import Teacher
+
+if TYPE_CHECKING:
+    from epiverb.train.teacher import Teacher
+
+
+def fsdp(accelerator: Any) -> bool:
+    """Whether FSDP shards the model."""
+    return str(accelerator.distributed_type).endswith("FSDP")
+
+
+def zero3(accelerator: Any) -> bool:
+    """Whether DeepSpeed shards the model."""
+    plugin = getattr(accelerator.state, "deepspeed_plugin", None)
+    return plugin is not None and plugin.zero_stage == 3
 
 
 def sharded(accelerator: Any) -> bool:
     """Whether a forward gathers weights from other processes, so that all must take part in it."""
-    plugin = getattr(accelerator.state, "deepspeed_plugin", None)
-    zero3 = plugin is not None and plugin.zero_stage == 3
-    return str(accelerator.distributed_type).endswith("FSDP") or zero3
+    return fsdp(accelerator) or zero3(accelerator)
 
 
 def prepared(teacher: Teacher, accelerator: Any) -> None:
@@ -26,19 +38,34 @@ def prepared(teacher: Teacher, accelerator: Any) -> None:
     """
     if not sharded(accelerator):
         return
-    zero3 = not str(accelerator.distributed_type).endswith("FSDP")
     if teacher.model is None and teacher.kind != "live":
         raise ConfigError(
             f"a {teacher.kind} teacher of a model with frozen parameters (LoRA) exchanges weights, which a sharded model "
-            "does not allow: use plain data parallelism, or ZeRO-2, or the teacher live."
+            "does not allow: use plain data parallelism, ZeRO-2, or the teacher live."
         )
-    if zero3 and teacher.kind == "ema":
+    if zero3(accelerator) and teacher.kind == "ema":
         raise ConfigError("a teacher that follows the student cannot be had with ZeRO-3: use FSDP2, ZeRO-2 or fixed.")
+    if teacher.model is not None and teacher.weights:
+        raise ConfigError(
+            "a teacher that follows a sharded student needs float32 weights: load the model in float32 and let bf16=True "
+            "compute in bfloat16."
+        )
     if teacher.model is not None:
-        from trl.models import prepare_deepspeed, prepare_fsdp
+        teacher.model = _wrap(accelerator)(teacher.model)
 
-        wrap: Any = prepare_deepspeed if zero3 else prepare_fsdp
-        teacher.model = wrap(teacher.model, accelerator)
+
+def _wrap(accelerator: Any) -> Callable[[Any], Any]:
+    """Function that shards a model as the student will be."""
+    from trl.models import prepare_deepspeed, prepare_fsdp
+
+    if zero3(accelerator):
+        return lambda model: prepare_deepspeed(model, accelerator)
+    if accelerator.state.fsdp_plugin.fsdp_version == 1:
+        return lambda model: prepare_fsdp(model, accelerator)
+    from accelerate.utils.fsdp_utils import fsdp2_prepare_model
+
+    # Layer by layer, as the student; TRL's function would gather the whole teacher at once.
+    return lambda model: fsdp2_prepare_model(accelerator, model).eval()
 
 
 def gathered(state: Any) -> Any:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from epiverb.errors import ConfigError, nearest
 from epiverb.train.lowrank import blend, up_of
+from epiverb.train.sharding import fill
 
 KINDS = ("fixed", "ema", "live", "trust-region")
 T = TypeVar("T")
@@ -196,7 +197,7 @@ class Teacher:
             if tensor.shape != theirs[name].shape:
                 sizes = f"{tuple(theirs[name].shape)} and {tuple(tensor.shape)}"
                 raise ConfigError(f"the checkpoint's teacher is of another model: {name} is {sizes}.")
-            tensor.copy_(theirs[name])
+            fill(tensor, theirs[name])
         self.weights = {
             name: state["weights"][name].to(tensor.device, copy=True) for name, tensor in self.weights.items()
         }

@@ -61,13 +61,13 @@ def test_preserved_markers_leave_no_gradient(tmp_path):
 
     for settings in (Distillation(weights="preserve"), Distillation(weights="preserve", blend=0.5)):
         trainer = made(SDPO, tmp_path, script=FAILED, data=data, settings=settings, **one)
-        inner = trainer._divergence
+        inner = trainer._distilling
 
-        def saw(own, head, softcap, teachers, batch, mask, late, inner=inner):
+        def saw(batch, mask, n_rows, inner=inner):
             masks.append((batch["markers"], mask.bool(), batch["completion_ids"]))
-            return inner(own, head, softcap, teachers, batch, mask, late)
+            return inner(batch, mask, n_rows)
 
-        trainer._divergence = saw
+        trainer._distilling = saw
         trainer.model.model.norm.register_forward_hook(lambda *seen: look(*seen) if seen[2].requires_grad else None)
         trainer.train()
     for gradient, (markers, mask, tokens) in zip(gradients, masks, strict=True):
