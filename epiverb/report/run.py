@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from epiverb.report import scores
+from epiverb.report import scores, training
 from epiverb.report.figures import figures
 from epiverb.report.html import links, number, page, spread, table, text
 from epiverb.report.html import part as viewer_part
@@ -84,6 +84,7 @@ def _findings(run: Run, summary: dict[str, Any]) -> str:
         _lead(summary),
         "<h2>Figures</h2>",
         figures(run, summary),
+        training.section(run, summary),
         scores.section(run.path),
         "<h2>Numbers</h2>",
         _lexicons(summary),

@@ -33,6 +33,11 @@ class Live:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._model, name)
 
+    @property
+    def forward(self) -> Any:
+        """Of the model within its wrappers, whose own take anything: engines look at what a model understands."""
+        return innermost(self._model).forward
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self._together:
             ranks.summed([1.0])
@@ -47,6 +52,19 @@ class Live:
         while ranks.summed([0.0])[0] > 0:
             with torch.no_grad():
                 self._model(input_ids=token, use_cache=False)
+
+
+def innermost(model: Any) -> Any:
+    """The model without what parallel training, compilation and adapters put around it."""
+    while True:
+        if hasattr(model, "_orig_mod"):
+            model = model._orig_mod
+        elif type(model).__name__ in ("DistributedDataParallel", "FullyShardedDataParallel", "DeepSpeedEngine"):
+            model = model.module
+        elif hasattr(model, "get_base_model"):
+            model = model.get_base_model()
+        else:
+            return model
 
 
 def divided(model: Any) -> bool:

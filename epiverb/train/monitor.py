@@ -180,8 +180,9 @@ class Monitor:
         """Have every log told, in every process: a live view, alarms. Those with `begin` and `end` are told of these, too."""
         self.listeners += listeners
 
-    def callback(self) -> Any:
-        """See `Watch.callback`."""
+    def callback(self, *listeners: Listener) -> Any:
+        """See `Watch.callback`; with listeners as `listen` takes them."""
+        self.listen(*listeners)
         from epiverb.train.callbacks import Recording
 
         return Recording(self)

@@ -85,6 +85,29 @@ def test_the_same_model_gives_the_same_samples(folder, tmp_path):
     assert len(hits) >= shard["n_markers"].sum() > 0
 
 
+def test_adapters_and_compilation_are_seen_through(folder, tmp_path):
+    """Their own forward says nothing of positions, which prompts of unlike length need."""
+    from peft import LoraConfig, get_peft_model
+
+    model, tokenizer = loaded(folder)
+    adapted = get_peft_model(model, LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False))
+    rows = []
+    for name, shown in (
+        ("adapted", adapted),
+        ("wrapped", torch.compile(adapted, backend="eager")),
+        ("merged", adapted.merge_and_unload()),
+    ):
+        probing(Monitor(tmp_path / name, tokenizer, model=model))._probe(0, model=shown, processing_class=tokenizer)
+        rows.append(finish(tmp_path / name).frame()["response"].to_list())
+        if name == "wrapped":
+            plain, _ = loaded(folder)
+            probing(Monitor(tmp_path / "plain", tokenizer, model=model))._probe(
+                0, model=plain, processing_class=tokenizer
+            )
+    assert rows[0] == rows[1] == rows[2]
+    assert finish(tmp_path / "plain").frame()["response"].to_list() != rows[0]
+
+
 def test_a_resume_probes_only_what_is_missing(folder, tmp_path):
     model, tokenizer = loaded(folder)
 
