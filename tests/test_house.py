@@ -12,7 +12,7 @@ import pytest
 import tomllib
 
 import epiverb
-from epiverb.cli.app import COMMANDS
+from epiverb.cli.commands import COMMANDS
 from epiverb.config import field_docs
 from epiverb.registry import resolve
 

@@ -26,6 +26,9 @@ def test_wheel_carries_its_data(wheel):
     lexicons = {path.name for path in (ROOT / "lexicons").glob("*.toml")}
     assert {f"epiverb/_resources/lexicons/{name}" for name in lexicons} <= names
     assert "epiverb/_resources/data/traces/before.jsonl" in names
+    recipes = {path.relative_to(ROOT) for path in (ROOT / "recipes").rglob("*.*")}
+    assert {f"epiverb/_resources/{path}" for path in recipes} <= names
+    assert '"recipes"' in (ROOT / "pyproject.toml").read_text("utf-8").partition("[tool.hatch.build.targets.sdist]")[2]
     assert "epiverb/py.typed" in names
     assert {f"epiverb/report/assets/{name}" for name in ("report.js", "report.css", "page.html")} <= names
     assert not [name for name in names if name.startswith(("tests/", "docs/", "benchmarks/"))]

@@ -42,5 +42,10 @@ def _fail(message: str, code: int) -> None:
         raise
     from epiverb.cli.terminal import printable
 
+    if sys.argv[1:2] == ["train"] and os.environ.get("RANK", "0") != "0":
+        # One of several processes: what all of them meet is said by the first one.
+        if code == 130 or isinstance(sys.exc_info()[1], ValueError | ImportError):
+            sys.exit(code)
+        message = f"{message} (process {os.environ['RANK']})"
     print(printable(message), file=sys.stderr)
     sys.exit(code)

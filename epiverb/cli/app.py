@@ -14,123 +14,11 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from epiverb.cli.commands import COMMANDS, GROUPS, SHORT, Command
 from epiverb.cli.light import Light, LightCommand
-from epiverb.config import choices, field_docs, is_bool, is_dict, is_list, leaves, load, plain, to_yaml
-from epiverb.errors import ConfigError, Stopped, nearest
+from epiverb.config import choices, is_bool, is_dict, is_list, leaves, load, to_yaml
+from epiverb.errors import Stopped
 from epiverb.registry import resolve
-
-
-@dataclasses.dataclass(frozen=True)
-class Command:
-    """One command: where its config, its verb and its printer are."""
-
-    config: str
-    verb: str
-    printer: str
-    """Called with what the verb returned; writes to stdout."""
-    document: str = ""
-    """Called with what the verb returned; gives the dict that --json prints. Empty: the verb returned it."""
-    notes: str = ""
-    """Called with what the verb returned; gives lines for stderr."""
-    progress: str = "epiverb.cli.terminal:progress"
-    """Context manager that gives the callback for a verb that takes `progress`."""
-    small_matrices: bool = False
-    """numpy multiplies on one thread: to wake others for its few small matrices costs more than all they do."""
-
-
-COMMANDS: dict[str, Command] = {
-    "analyze": Command(
-        "epiverb.configs.analyze:AnalyzeConfig",
-        "epiverb.verbs.analyze:analyze",
-        "epiverb.cli.summary:print_run",
-        "epiverb.verbs.analyze:document",
-        "epiverb.cli.summary:run_notes",
-        small_matrices=True,
-    ),
-    "sample": Command(
-        "epiverb.configs.sample:SampleConfig",
-        "epiverb.verbs.sample:sample",
-        "epiverb.cli.sampling:print_sample",
-        "epiverb.verbs.sample:document",
-        "epiverb.cli.sampling:notes",
-        "epiverb.cli.sampling:progress",
-    ),
-    "eval": Command(
-        "epiverb.configs.sample:EvalConfig",
-        "epiverb.verbs.sample:evaluate",
-        "epiverb.cli.sampling:print_eval",
-        "epiverb.verbs.sample:document",
-        "epiverb.cli.sampling:notes",
-        "epiverb.cli.sampling:progress",
-    ),
-    "sft-data": Command(
-        "epiverb.configs.sample:SftDataConfig",
-        "epiverb.verbs.sft:sft_data",
-        "epiverb.cli.sampling:print_sft",
-        notes="epiverb.cli.sampling:sft_notes",
-    ),
-    "score": Command(
-        "epiverb.configs.score:ScoreConfig",
-        "epiverb.verbs.score:score",
-        "epiverb.cli.scoring:print_scores",
-        notes="epiverb.cli.scoring:notes",
-        progress="epiverb.cli.sampling:progress",
-    ),
-    "validate": Command(
-        "epiverb.configs.lexicons:ValidateConfig",
-        "epiverb.verbs.lexicons:validate",
-        "epiverb.cli.summary:print_validation",
-    ),
-    "compare": Command(
-        "epiverb.configs.compare:CompareConfig",
-        "epiverb.verbs.compare:compare",
-        "epiverb.cli.comparison:print_comparison",
-        notes="epiverb.cli.comparison:notes",
-    ),
-    "link": Command(
-        "epiverb.configs.compare:LinkConfig",
-        "epiverb.verbs.compare:link",
-        "epiverb.cli.comparison:print_link",
-        notes="epiverb.cli.comparison:notes",
-    ),
-    "plan": Command(
-        "epiverb.configs.compare:PlanConfig",
-        "epiverb.verbs.compare:plan",
-        "epiverb.cli.comparison:print_plan",
-        notes="epiverb.cli.comparison:notes",
-    ),
-    "grade": Command(
-        "epiverb.configs.grade:GradeConfig",
-        "epiverb.verbs.grade:grade",
-        "epiverb.cli.grading:print_grades",
-        notes="epiverb.cli.grading:notes",
-    ),
-    "show": Command("epiverb.configs.look:ShowConfig", "epiverb.verbs.look:show", "epiverb.cli.summary:print_trace"),
-    "ls": Command("epiverb.configs.look:LsConfig", "epiverb.verbs.look:ls", "epiverb.cli.summary:print_listing"),
-    "lexicon": Command(
-        "epiverb.configs.lexicons:LexiconConfig", "epiverb.verbs.lexicons:lexicon", "epiverb.cli.summary:print_lexicon"
-    ),
-    "config": Command(
-        "epiverb.configs.look:PrintConfig", "epiverb.cli.app:show_config", "epiverb.cli.app:print_config"
-    ),
-}
-
-_SHORT = {
-    "analyze": "Trace files to markers, trajectories and a report.",
-    "sample": "Responses to problems, with or without a context, graded and analysed.",
-    "eval": "A model on benchmarks, as published.",
-    "score": "What a model computes about a run's traces: entropy, information, pressure.",
-    "sft-data": "Sets for fine-tuning from correct responses.",
-    "compare": "What changed from one run to another.",
-    "link": "Changes in markers against changes in accuracy.",
-    "plan": "How many problems and samples a question needs.",
-    "validate": "Precision and recall of a lexicon.",
-    "grade": "Responses graded anew, beside the stored grades.",
-    "show": "One trace with its markers coloured.",
-    "ls": "Lexicons, formats, measures, tables.",
-    "lexicon": "Check or show a lexicon.",
-    "config": "The settings of a command as YAML.",
-}
 
 _KINDS: Any = {"str | None": str | None, "list[str] | None": list[str] | None, "bool": bool}
 
@@ -152,16 +40,37 @@ COMMON = {
 class _Group(Light, TyperGroup):
     """The commands, each built when it is called: to make the flags of all of them takes longer than to print the help."""
 
+    prefix = ""
+    """The words before those of this group."""
+
+    @classmethod
+    def names(cls) -> dict[str, str]:
+        """The next word of each command, with what it is for."""
+        own = (name.removeprefix(cls.prefix).split()[0] for name in COMMANDS if name.startswith(cls.prefix))
+        return {word: {**SHORT, **GROUPS}[cls.prefix + word] for word in own}
+
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        if cmd_name not in COMMANDS:
-            return None
+        name = self.prefix + cmd_name
         alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-        alone.command(cmd_name, cls=LightCommand, short_help=_SHORT[cmd_name])(_callback(COMMANDS[cmd_name]))
+        if name in COMMANDS:
+            alone.command(cmd_name, cls=LightCommand, short_help=SHORT[name])(_callback(COMMANDS[name]))
+        elif name in GROUPS:
+            within = type("Within", (_Group,), {"prefix": f"{name} "})
+            alone.callback(cls=within, help=GROUPS[name], no_args_is_help=True)(lambda: None)
+            _places(alone, within)
+        else:
+            return None
         return typer.main.get_command(alone)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, _SHORT[name]) for name in COMMANDS])
+            formatter.write_dl(list(self.names().items()))
+
+
+def _places(group: typer.Typer, cls: type[_Group]) -> None:
+    """A place for the name of each command of `group`, which `cls` builds when it is called."""
+    for word in cls.names():
+        group.command(word)(lambda: None)
 
 
 app = typer.Typer(
@@ -258,6 +167,8 @@ def execute(command: Command, config: Any, *, json: bool, quiet: bool, dry_run: 
             result = verb(config, **options)
     else:
         result = verb(config, **options)
+    if result is None:  # one of several processes, of which the first one speaks
+        return
     if not quiet and command.notes:
         from epiverb.cli.terminal import printable
 
@@ -275,30 +186,4 @@ def print_json(document: dict[str, Any]) -> None:
     sys.stdout.write(json.dumps(document, ensure_ascii=True, allow_nan=False) + "\n")
 
 
-def show_config(config: Any) -> dict[str, str]:
-    """The settings of a command with their defaults, as YAML under the key `yaml`."""
-    if config.command not in COMMANDS:
-        raise ConfigError(f"unknown command {config.command!r}.{nearest(config.command, COMMANDS)}")
-    cls = resolve(COMMANDS[config.command].config)
-    docs, lines = field_docs(cls), []
-    for field in dataclasses.fields(cls):
-        default = (
-            field.default_factory()
-            if field.default is dataclasses.MISSING and callable(field.default_factory)
-            else field.default
-        )
-        required = default is dataclasses.MISSING
-        from yaml import safe_dump
-
-        text = f"# {field.name}:\n" if required else safe_dump({field.name: plain(default)}, allow_unicode=True)
-        lines.append(f"# {docs.get(field.name, '')}\n{text}")
-    return {"command": config.command, "yaml": "".join(lines)}
-
-
-def print_config(result: dict[str, str]) -> None:
-    """The YAML as it is."""
-    sys.stdout.write(result["yaml"])
-
-
-for _name in COMMANDS:
-    app.command(_name)(lambda: None)  # a place for the name; see `_Group`
+_places(app, _Group)

@@ -30,10 +30,10 @@ class LsConfig:
     Example: epiverb ls lexicons
     """
 
-    kind: Literal["lexicons", "formats", "measures", "tables", "problems", "contexts", "graders", "verl"] = setting(
-        metavar="KIND", positional=True
-    )
-    """lexicons, formats, measures, tables, problems, contexts, graders, or settings of published runs for verl."""
+    kind: Literal[
+        "lexicons", "formats", "measures", "tables", "problems", "contexts", "graders", "weights", "recipes", "verl"
+    ] = setting(metavar="KIND", positional=True)
+    """lexicons, formats, measures, tables, problems, contexts, graders, weights, recipes, or verl (settings for it)."""
 
 
 @dataclass(frozen=True)
@@ -43,5 +43,5 @@ class PrintConfig:
     Example: epiverb config analyze > analyze.yaml
     """
 
-    command: str = setting(metavar="COMMAND", positional=True)
-    """The command, for instance analyze."""
+    command: tuple[str, ...] = setting(metavar="COMMAND...", positional=True)
+    """The command, for instance analyze, or train sdpo."""

@@ -90,6 +90,19 @@ def read(
     return loaded
 
 
+def at_hand(name_or_path: str) -> bool:
+    """Whether `read` finds the set on this machine, in the user's folder of sets too; the hub is not asked."""
+    request = parse(name_or_path, list(SETS))
+    if request.name not in SETS:
+        return request.path is not None
+    found = SETS.get(request.name)
+    base = request.base or getattr(found, "base", None)
+    if base is not None:
+        return at_hand(base)
+    where = getattr(found, "path_in", None)
+    return where is None or bool(request.path or where(os.environ.get("EPIVERB_DATA")))
+
+
 def _unnamed(request: Request) -> Loaded:
     """The problems of files, or of a data set that the hub knows and we do not."""
     if request.path is None:

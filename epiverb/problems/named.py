@@ -50,7 +50,7 @@ class NamedSet:
                 raise ConfigError(f"{request.spec}: no option {option!r}.{nearest(option, self.options or ['(none)'])}")
         form = shape(request, self.name, self.columns, grader=self.grader, rewrite=self.rewrite)
         adapt = resolve(self.adapt) if self.adapt else None
-        path = request.path or self._in(request.data_dir)
+        path = request.path or self.path_in(request.data_dir)
         if path:
             loaded = local(replace(request, path=path), lambda _: form, adapt)
         elif self.hub is None:
@@ -63,7 +63,7 @@ class NamedSet:
             loaded = collect(records, form, request, adapt)
         return replace(loaded, notes=(*loaded.notes, *self._notes(loaded, request)))
 
-    def _in(self, folder: str | None) -> str | None:
+    def path_in(self, folder: str | None) -> str | None:
         """The file or folder of this set in the user's folder of sets."""
         names = [self.name, *(self.name + suffix + packed for suffix in SUFFIXES for packed in PACKED)]
         paths = [os.path.join(folder, name) for name in names] if folder else []

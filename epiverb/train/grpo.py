@@ -14,6 +14,7 @@ import logging
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -294,6 +295,13 @@ class GRPO(Continued, Watched, _Parent):
     def _tell(self, batch: Batch, mask: Tensor, columns: dict[str, Tensor]) -> None:
         if self.watch is not None:
             self.watch.tokens(int(batch["generated"]), batch["keys"], columns, mask.bool())
+
+    def _load_more(self, folder: Path) -> None:
+        super()._load_more(folder)
+        if self.watch is not None:
+            for batch in self._buffered_inputs or []:
+                pairs = zip(batch["completion_ids"], batch["completion_mask"], strict=True)
+                self.watch.recall(batch["keys"], [ids[mask.bool()].tolist() for ids, mask in pairs])
 
 
 @contextmanager

@@ -101,6 +101,11 @@ class Monitor:
             self._rows[step].append((row, marked))
             self._tally.add(row, marked)
 
+    def recall(self, keys: Sequence[str], ids: Sequence[Sequence[int]]) -> None:
+        """See `Watch.recall`."""
+        for key, marked in zip(keys, self.mark(ids), strict=True):
+            self._codes[key] = torch.from_numpy(marked.classes.copy())
+
     @torch.no_grad()
     def tokens(self, step: int, keys: Sequence[str], columns: Mapping[str, Tensor], mask: Tensor) -> None:
         """See `Watch.tokens`."""

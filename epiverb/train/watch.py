@@ -140,6 +140,10 @@ class Watch(Protocol):
         """
         ...
 
+    def recall(self, keys: Sequence[str], ids: Sequence[Sequence[int]]) -> None:
+        """After a resume between two updates from the same responses: those that were recorded before, to be told of again."""
+        ...
+
     def close_step(self, step: int) -> None:
         """Writes what this rank recorded of a step, whole or not at all; what comes later for the same step is added."""
         ...

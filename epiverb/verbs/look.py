@@ -95,6 +95,26 @@ def _graders() -> list[dict[str, Any]]:
     return list(table())
 
 
+def _weights() -> list[dict[str, Any]]:
+    from epiverb.models.loading import require
+
+    require("torch", "train")
+    from epiverb.train.weights import table
+
+    return list(table())
+
+
+def _recipes() -> list[dict[str, Any]]:
+    from epiverb.resources import folder
+
+    rows = []
+    for file in sorted(folder("recipes").glob("*/config.yaml")):
+        method = file.read_text("utf-8").split(maxsplit=4)[3]  # its first line is the command
+        title = (file.parent / "README.md").read_text("utf-8").splitlines()[0].removeprefix("# ")
+        rows.append({"name": file.parent.name, "train": method, "about": title, "config": str(file)})
+    return rows
+
+
 def _verl() -> list[dict[str, Any]]:
     from epiverb.integrations.verl import table
 
@@ -109,5 +129,7 @@ _LISTINGS = {
     "problems": _problems,
     "contexts": _contexts,
     "graders": _graders,
+    "weights": _weights,
+    "recipes": _recipes,
     "verl": _verl,
 }

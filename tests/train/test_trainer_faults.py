@@ -85,6 +85,9 @@ class Notebook:
     def metrics(self):
         return {"epiverb/told": float(len(self.seen))}
 
+    def recall(self, keys, ids):
+        pass
+
     def close_step(self, step):
         raise AssertionError("the callback does")
 

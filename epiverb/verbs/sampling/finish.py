@@ -28,8 +28,7 @@ from epiverb.verbs.summary import Digest, Part, summarise
 
 if TYPE_CHECKING:
     from epiverb.text.lexicon import Lexicon
-    from epiverb.verbs.sampling.arms import Arm
-    from epiverb.verbs.sampling.job import Job
+    from epiverb.verbs.sampling.arms import Arm, Placed
     from epiverb.verbs.sampling.session import Session
 
 ROWS = 1000
@@ -65,7 +64,7 @@ def finish(session: Session, by: Sequence[str], order: Sequence[str], notes: lis
             **recovered(scratch, order, **options),
         }
         write_json(scratch / "summary.json", document)
-        _write_problems(scratch / PROBLEMS, job)
+        write_problems(scratch / PROBLEMS, job.problems)
         write_json(scratch / "run.json", _manifest(session, lexes, reports))
         if job.config.report:
             from epiverb.report import write
@@ -186,9 +185,10 @@ def _manifest(session: Session, lexes: tuple[Lexicon, ...], reports: list[Source
     }
 
 
-def _write_problems(path: Path, job: Job) -> None:
+def write_problems(path: Path, problems: Sequence[Placed]) -> None:
+    """Write the questions as they are, a line each."""
     with open(path, "w", encoding="utf-8") as file:
-        for placed in job.problems:
+        for placed in problems:
             problem = placed.problem
             row = {
                 "benchmark": problem.benchmark,
