@@ -17,7 +17,7 @@ FAILED = {"0": ["right", "wait wait", "maybe", "hmm"]}
 """Nothing but markers, one response aside."""
 
 
-@pytest.mark.parametrize("aggregate", ["verl-effective", "token-mean", "seq-mean-token-mean"])
+@pytest.mark.parametrize("aggregate", ["verl-effective", "token-mean"])
 def test_accumulation_is_one_big_batch(tmp_path, aggregate):
     settings, policy = Distillation(blend=0.3, aggregate=aggregate), Policy(aggregate=aggregate)
     whole = ran(SDPO, tmp_path, settings=settings, policy=policy)
@@ -126,9 +126,8 @@ def test_routing_divides_responses(tmp_path):
     assert gap(weights(trainer), both) < 1e-4 * moved(trainer)
 
 
-@pytest.mark.parametrize("spec", ["magnitude:0", "magnitude:mix=0"])
-def test_magnitude_without_teacher_is_grpo(tmp_path, spec):
-    one, other = ran(SDPO, tmp_path, settings=Distillation(weights=spec)), ran(GRPO, tmp_path)
+def test_magnitude_without_teacher_is_grpo(tmp_path):
+    one, other = ran(SDPO, tmp_path, settings=Distillation(weights="magnitude:0")), ran(GRPO, tmp_path)
     assert gap(weights(one), weights(other)) < 1e-5 * moved(other)
 
 
@@ -280,3 +279,11 @@ def test_plain_text_prompts(tmp_path):
     )
     assert logged(trainer, "distill/divergence")[0] > 0
     assert grade(["right"]) == [1.0]
+
+
+def test_bfloat16_and_checkpointing(tmp_path):
+    """The same loss as in float32 but for rounding: divergence and gradient do not drown in bfloat16."""
+    exact = ran(SDPO, tmp_path)
+    low = ran(SDPO, tmp_path, bf16=True, gradient_checkpointing=True)
+    for name in ("distill/divergence", "grad_norm"):
+        assert logged(low, name) == pytest.approx(logged(exact, name), rel=0.03)

@@ -26,8 +26,6 @@ SAMPLED = {
     "learning_rate": 1e-3,
     "lr_scheduler_type": "linear",
     "max_grad_norm": 1.0,
-    "save_strategy": "steps",
-    "save_steps": 1,
     "max_completion_length": 8,
     "max_steps": 7,
 }
@@ -35,11 +33,13 @@ SAMPLED = {
 
 
 class Stop(TrainerCallback):
+    """Writes a checkpoint behind a step, and ends the run there."""
+
     def __init__(self, at: int) -> None:
         self.at = at
 
     def on_step_end(self, args, state, control, **_):
-        control.should_training_stop = state.global_step == self.at
+        control.should_training_stop = control.should_save = state.global_step == self.at
         return control
 
 
@@ -74,7 +74,7 @@ def test_numbers_that_were_not_logged_yet_are_kept(tmp_path):
 
 def test_a_fixed_teacher_is_written_once(tmp_path):
     """It is the model that the run began with, also in a run that continues with another one at hand."""
-    shape = SAMPLED | {"max_steps": 2}
+    shape = SAMPLED | {"max_steps": 2, "save_strategy": "steps", "save_steps": 1}
     ran(SDPO, tmp_path, **shape)
     files = [tmp_path / "out" / f"checkpoint-{step}" / TEACHER for step in (1, 2)]
     assert files[0].samefile(files[1])

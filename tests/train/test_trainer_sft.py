@@ -71,10 +71,10 @@ def test_packed_rows_are_told_document_by_document(tmp_path):
     assert sum(mask.sum().item() for *_, mask in watch.seen) == sum(len(row.ids) for _, row in watch.rows)
 
 
-@pytest.mark.parametrize("at", [2, 4])
+@pytest.mark.parametrize("at", [4])
 def test_it_continues(tmp_path, at):
-    """Stopped within the first epoch, and in the second."""
-    shape = {"max_steps": 6, "save_strategy": "steps", "save_steps": 1}
+    """Stopped in the second epoch."""
+    shape = {"max_steps": 6}
     whole = made(SFT, tmp_path / "whole", **shape)
     whole.train()
     made(SFT, tmp_path / "parts", callbacks=[Stop(at)], **shape).train()
