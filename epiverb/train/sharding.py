@@ -68,6 +68,14 @@ def _wrap(accelerator: Any) -> Callable[[Any], Any]:
     return lambda model: fsdp2_prepare_model(accelerator, model).eval()
 
 
+def at_rest(*models: Any) -> None:
+    """Give back what FSDP2 holds gathered behind a forward, so that all parameters are shards again."""
+    for model in models:
+        for module in model.modules() if model is not None else ():
+            if hasattr(module, "reshard"):
+                module.reshard()
+
+
 def gathered(state: Any) -> Any:
     """The same with all that FSDP2 holds in shards whole and on the CPU. A collective."""
     if isinstance(state, dict):

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from epiverb.errors import ConfigError, nearest
 from epiverb.train.lowrank import blend, up_of
-from epiverb.train.sharding import fill
+from epiverb.train.sharding import at_rest, fill
 
 KINDS = ("fixed", "ema", "live", "trust-region")
 T = TypeVar("T")
@@ -107,6 +107,7 @@ class Teacher:
         """
         if self.kind != "ema" or not self.rate:
             return
+        at_rest(student, self.model)
         trained = dict(_trained(student))
         known = dict(self.model.named_parameters()) if self.model is not None else self.weights
         if trained.keys() != known.keys():
@@ -166,6 +167,7 @@ class Teacher:
 
     def state_dict(self) -> dict[str, Any]:
         """All that the teacher is, for a checkpoint."""
+        at_rest(self.model)
         model = None if self.model is None else dict(_tensors(self.model))
         return {
             "kind": self.kind,
@@ -183,6 +185,7 @@ class Teacher:
         Raises:
             ConfigError: it is the state of another kind of teacher, or of another model.
         """
+        at_rest(self.model)
         for key in ("kind", "rate"):
             if state[key] != getattr(self, key):
                 raise ConfigError(

@@ -38,11 +38,10 @@ def test_several_steps_on_one_generation_are_those_of_their_batches(tmp_path):
 
 
 def test_the_student_meets_its_teacher(tmp_path):
-    trainer = ran(
-        SDPO, tmp_path, max_steps=40, learning_rate=5e-3, optim="adamw_torch", settings=Distillation(topk=None)
-    )
-    divergence = logged(trainer, "distill/divergence")
-    assert divergence[-1] < 0.1 * divergence[0]
+    shape = {"max_steps": 40, "learning_rate": 4e-4, "optim": "adamw_torch", "lr_scheduler_type": "linear"}
+    divergence = logged(ran(SDPO, tmp_path, settings=Distillation(topk=None), **shape), "distill/divergence")
+    assert divergence[-1] < 0.25 * divergence[0]
+    assert divergence[-1] < divergence[20] < divergence[10] < divergence[0]
 
 
 def test_preserved_markers_leave_no_gradient(tmp_path):

@@ -64,3 +64,9 @@ def test_two_processes_continue(pair):
     for found in pair:
         whole, rest = found["resumed"]
         assert gap(whole, rest) == 0
+
+
+def test_a_sharded_teacher_is_a_whole_one(pair):
+    """Under FSDP2: what it says, the student's gradient through the head, its update, its state in a checkpoint."""
+    for found in pair:
+        assert max(found["sharded"].values()) < 1e-5

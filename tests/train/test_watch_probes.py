@@ -86,11 +86,13 @@ def test_the_same_model_gives_the_same_samples(folder, tmp_path):
 
 
 def test_adapters_and_compilation_are_seen_through(folder, tmp_path):
-    """Their own forward says nothing of positions, which prompts of unlike length need."""
+    """Their own forward says nothing of positions, or that only the last logits are wanted: the others may not fit into memory."""
     from peft import LoraConfig, get_peft_model
 
     model, tokenizer = loaded(folder)
     adapted = get_peft_model(model, LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False))
+    asked: list[set[str]] = []
+    model.register_forward_pre_hook(lambda _, args, named: asked.append(set(named)), with_kwargs=True)
     rows = []
     for name, shown in (
         ("adapted", adapted),
@@ -105,6 +107,7 @@ def test_adapters_and_compilation_are_seen_through(folder, tmp_path):
                 0, model=plain, processing_class=tokenizer
             )
     assert rows[0] == rows[1] == rows[2]
+    assert all({"position_ids", "logits_to_keep"} <= named for named in asked)
     assert finish(tmp_path / "plain").frame()["response"].to_list() != rows[0]
 
 

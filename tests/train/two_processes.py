@@ -12,11 +12,14 @@ from typing import Any
 import torch
 from transformers import TrainerCallback
 
+from epiverb.train.forward import add_head, response_states, states
 from epiverb.train.grpo import GRPO
 from epiverb.train.resume import last_checkpoint
 from epiverb.train.sdpo import SDPO
 from epiverb.train.settings import Distillation, Policy
-from tests.train.runs import SCRIPT, logged, made, problems, weights
+from epiverb.train.sharding import gathered
+from epiverb.train.teacher import Teacher
+from tests.train.runs import SCRIPT, load, logged, made, problems, weights
 
 LOGGED = (
     "reward",
@@ -87,6 +90,44 @@ def resumed(out: Path) -> tuple[Any, Any]:
     return weights(whole), weights(rest)
 
 
+def sharded() -> dict[str, float]:
+    """Largest differences of a student and a teacher that FSDP2 has sharded from those that it has not."""
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    model, plain = load()[0], load()[0]
+    add_head(model)
+    add_head(plain)
+    teacher, mesh = Teacher(model, "ema", rate=0.5), init_device_mesh("cpu", (2,))
+    for each in (model, teacher.model):
+        for layer in each.model.layers:
+            fully_shard(layer, mesh=mesh)
+        fully_shard(each, mesh=mesh)
+    ids = torch.arange(20)[None]
+    mask = torch.ones_like(ids)
+    ((_, taught),) = teacher.run(model, lambda each: states(each, ids, mask, 5, keep=True))
+    expected = states(plain, ids, mask, 5)
+
+    def work(hidden: torch.Tensor, head: Any, _: Any) -> dict[str, torch.Tensor]:
+        return {"loss": (response_states(hidden, 5) @ head.weight.T).logsumexp(-1).sum()}
+
+    for each in (model, plain):
+        each(input_ids=ids, attention_mask=mask, head=work)["loss"].backward()
+    own = dict(plain.named_parameters())
+    gradients = [(p.grad.full_tensor() - own[name].grad).abs().max().item() for name, p in model.named_parameters()]
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(1.1)
+    teacher.update(model)
+    state = gathered(teacher.state_dict())
+    moved = [(state["model"][name] - 1.05 * p).abs().max().item() for name, p in own.items()]
+    teacher.load_state_dict(state | {"model": state["model"] | {name: p.detach() for name, p in own.items()}})
+    state = gathered(teacher.state_dict())
+    back = [(state["model"][name] - p).abs().max().item() for name, p in own.items()]
+    states_gap = (taught.hidden - expected.hidden).abs().max().item()
+    return {"states": states_gap, "gradient": max(gradients), "update": max(moved), "load": max(back)}
+
+
 if __name__ == "__main__":
     # transformers loads an optimizer onto the device cpu:0, a name that torch does not know.
     torch.serialization.register_package(
@@ -95,5 +136,6 @@ if __name__ == "__main__":
     folder = Path(sys.argv[1])
     found: dict[str, Any] = {name: run(name, folder, 2) for name in RUNS}
     found["resumed"] = resumed(folder)
+    found["sharded"] = sharded()
     torch.save(found, folder / f"rank-{torch.distributed.get_rank()}.pt")
     torch.distributed.destroy_process_group()
