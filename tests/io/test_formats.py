@@ -372,6 +372,17 @@ def test_own_traces_round_trip_through_parquet(read, formats, tmp_path):
     assert again.frame.drop(drop).equals(got.frame.drop(drop))
 
 
+def test_rollouts_of_a_training(read, formats):
+    got = read(formats / "training" / "rollouts" / "step-000012-rank-0.parquet")
+    assert got.rows(
+        "problem_id", "sample", "step", "condition", "domain", "correct", "reward", "finish_reason", "gold"
+    ) == [
+        ("six", 0, 12, "rollout", "id", True, 1.0, "stop", "42"),
+        ("six", 1, 12, "rollout", "id", False, 0.0, "stop", "42"),
+    ]
+    assert got.rows("response", "benchmark", "grade_reason") == [(THOUGHT, "sums", "boxed"), (WRONG, "sums", "boxed")]
+
+
 def test_generic(read, formats):
     got = read(formats / "generic.jsonl")
     assert got.rows("problem_id", "response", "thinking_start", "thinking_end", "correct", "reward", "gold") == [

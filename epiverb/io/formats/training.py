@@ -5,11 +5,8 @@
 
 from __future__ import annotations
 
-import polars as pl
-
 from epiverb.io.detect import Format
 from epiverb.io.formats.own import fields, project
-from epiverb.io.raw import Reading
 from epiverb.io.sniff import Head
 
 
@@ -20,10 +17,4 @@ def recognise(head: Head) -> str | None:
     return "its columns are those in which epiverb's trainers record rollouts (advantage, has_demo, demo, trimmed)"
 
 
-def training(frame: pl.DataFrame, reading: Reading, head: Head) -> pl.DataFrame:
-    """The columns in their types."""
-    reading.note("a shard of a training run: rollouts of one step and process, or samples of a probe.")
-    return project(frame, reading, head)
-
-
-TRAINING = Format("epiverb-training", "rollouts and probes of an epiverb training run", recognise, fields, training)
+TRAINING = Format("epiverb-training", "rollouts and probes of an epiverb training run", recognise, fields, project)
