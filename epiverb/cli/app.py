@@ -104,6 +104,12 @@ COMMANDS: dict[str, Command] = {
     "lexicon": Command(
         "epiverb.configs.lexicons:LexiconConfig", "epiverb.verbs.lexicons:lexicon", "epiverb.cli.summary:print_lexicon"
     ),
+    "lab pretrain": Command(
+        "epiverb.configs.lab:LabPretrainConfig",
+        "epiverb.verbs.lab:pretrain",
+        "epiverb.cli.lab:print_pretrained",
+        progress="epiverb.cli.lab:progress",
+    ),
     "config": Command(
         "epiverb.configs.look:PrintConfig", "epiverb.cli.app:show_config", "epiverb.cli.app:print_config"
     ),
@@ -123,6 +129,7 @@ _SHORT = {
     "show": "One trace with its markers coloured.",
     "ls": "Lexicons, formats, measures, tables.",
     "lexicon": "Check or show a lexicon.",
+    "lab pretrain": "A base of the lab, from scratch.",
     "config": "The settings of a command as YAML.",
 }
 
@@ -275,5 +282,13 @@ def print_config(result: dict[str, str]) -> None:
     sys.stdout.write(result["yaml"])
 
 
+_GROUPS = {"lab": "The small world in which the effect can be seen on a laptop."}
+"""The first word of commands of two words."""
+
+_PARENTS = {"": app}
+for _word, _help in _GROUPS.items():
+    _PARENTS[_word] = typer.Typer(help=_help, no_args_is_help=True, rich_markup_mode=None)
+    app.add_typer(_PARENTS[_word], name=_word, short_help=_help)
 for _name, _command in COMMANDS.items():
-    app.command(_name, short_help=_SHORT[_name])(_callback(_command))
+    _group, _, _last = _name.rpartition(" ")
+    _PARENTS[_group].command(_last, short_help=_SHORT[_name])(_callback(_command))
