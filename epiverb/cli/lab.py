@@ -13,7 +13,7 @@ from epiverb.cli.terminal import printable
 
 
 @contextmanager
-def progress(label: str, *, quiet: bool = False) -> Iterator[Callable[[str, int, "int | None", int], None]]:
+def progress(label: str, *, quiet: bool = False) -> Iterator[Callable[[str, int, int | None, int], None]]:
     """A callback that shows steps on stderr: one moving line on a terminal, a line every ten seconds elsewhere."""
     rate, moving, last = Rate(), sys.stderr.isatty(), 0.0
 

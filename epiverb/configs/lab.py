@@ -19,9 +19,9 @@ class LabPretrainConfig:
     """Model folder. An unfinished one is continued by the same command."""
     habit: Literal["base", "terse"] = setting("base")
     """Whom it learns from: base voices doubt while it thinks, terse has its thinking off and seldom does."""
-    steps: int = setting(2400, metavar="N")
+    steps: int = setting(1600, metavar="N")
     """Steps of the optimiser."""
-    batch: int = setting(32, metavar="N")
+    batch: int = setting(16, metavar="N")
     """Examples in a step."""
     rate: float = setting(4e-3, metavar="LR")
     """Peak learning rate of the embeddings; the matrices between them get five times as much."""

@@ -245,5 +245,7 @@ KINDS: dict[str, Callable[[Habit, Puzzle, random.Random], Example]] = {
     "asked": _asked,
 }
 KIND_SHARES = {
-    "none": 0.52, "solution": 0.2, "answer-part": 0.07, "part": 0.09, "unrelated": 0.04, "wrong": 0.04, "answer": 0.01, "asked": 0.03,
+    "none": 0.52, "solution": 0.2, "answer-part": 0.07, "part": 0.09, "unrelated": 0.04, "wrong": 0.04, "answer": 0.01,
+    "asked": 0.03,
 }  # fmt: skip
+"""Kind of example -> how often it is drawn."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from epiverb.config import to_dict
 from epiverb.configs.lab import LabPretrainConfig
-from epiverb.errors import ConfigError, StorageError, Stopped
+from epiverb.errors import ConfigError, Stopped, StorageError
 from epiverb.lab import corpus, tokenizer, words
 from epiverb.models.loading import require, versions
 
@@ -189,7 +189,9 @@ class Trainer:
         with scratch.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(COLUMNS)
-            writer.writerows((step, tokens, f"{loss:.4f}", f"{rate:.6f}", spent) for step, tokens, loss, rate, spent in self.rows)
+            writer.writerows(
+                (step, tokens, f"{loss:.4f}", f"{rate:.6f}", spent) for step, tokens, loss, rate, spent in self.rows
+            )
         os.replace(scratch, self.out / LOG)
 
     def finish(self) -> dict[str, Any]:
@@ -250,11 +252,13 @@ def _optimizers(model: Any, rate: float) -> list[Any]:
     """Muon for the matrices between the embeddings, Adam for the rest; each group knows its peak learning rate."""
     import torch
 
+    from epiverb.lab.muon import Muon
+
     matrices = [weight for name, weight in model.named_parameters() if weight.ndim == 2 and "embed" not in name]
     kept = {id(weight) for weight in matrices}
     rest = [weight for weight in model.parameters() if id(weight) not in kept]
     return [
-        torch.optim.Muon([{"params": matrices, "peak": MATRICES * rate}], lr=rate, weight_decay=0.01),
+        Muon([{"params": matrices, "peak": MATRICES * rate}], lr=rate, weight_decay=0.01),
         torch.optim.AdamW([{"params": rest, "peak": rate}], lr=rate, betas=(0.9, 0.98), weight_decay=0.0),
     ]
 

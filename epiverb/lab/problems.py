@@ -69,7 +69,13 @@ class Lab:
         """What is known of it, as plain values, its families among them."""
         words = ("name", "about", "grader", "source", "licence")
         told = [
-            {"name": kind.name, "about": kind.about, "distance": kind.distance, "signs": kind.signs, "domain": kind.domain}
+            {
+                "name": kind.name,
+                "about": kind.about,
+                "distance": kind.distance,
+                "signs": kind.signs,
+                "domain": kind.domain,
+            }
             | {"problems": {split: len(pool(kind.name, split)) for split in SHARES}}
             for kind in FAMILIES.values()
         ]
@@ -83,5 +89,3 @@ def _whole(text: str, spec: str, name: str) -> int:
     if not text.isdecimal():
         raise ConfigError(f"{spec}: {name} is a whole number, not {text!r}.")
     return int(text)
-
-

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from epiverb.lab.words import THINK, THOUGHT
-from epiverb.lab.world import Attempt, Puzzle, attempts, family
+from epiverb.lab.world import Attempt, Puzzle, attempts, family, solutions
 
 MOST = 12
 """Tries in a search."""
@@ -102,13 +102,15 @@ def steps_of(attempt: Attempt) -> str:
     return ", ".join(f"{step.left} {step.sign} {step.right} = {step.value}" for step in attempt.steps)
 
 
-def tell(said: Said, puzzle: Puzzle, tries: list[Attempt], manner: Manner, rng: random.Random, *, goes_on: bool = False) -> None:
+def tell(
+    said: Said, puzzle: Puzzle, tries: list[Attempt], manner: Manner, rng: random.Random, *, goes_on: bool = False
+) -> None:
     """Say the tries one after the other, with what the solver thinks of each.
 
     Args:
         goes_on: something was tried before, so that the first of these is not the first.
     """
-    slip = _slip(puzzle, tries, manner, rng)
+    slip, leads = _slip(puzzle, tries, manner, rng), {one.first for one in solutions(puzzle)}
     for i, one in enumerate(tries):
         before = tries[i - 1] if i else None
         said.say(_lead(before, one, manner, rng, opening=not i and not goes_on))
@@ -122,7 +124,7 @@ def tell(said: Said, puzzle: Puzzle, tries: list[Attempt], manner: Manner, rng: 
         else:
             said.say(_miss(puzzle, one, manner, rng))
             leaves = i + 1 < len(tries) and tries[i + 1].first != one.first
-            if leaves and rng.random() < 0.35 * manner.doubt:
+            if leaves and one.first not in leads and rng.random() < 0.35 * manner.doubt:
                 step = one.first
                 said.say(f"{step.left} {step.sign} {step.right} is not likely. ")
 

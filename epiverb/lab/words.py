@@ -26,12 +26,15 @@ PLAIN = (
     " is ", "not ", "It ", "be ", "That ",
 )  # fmt: skip
 MARKERS = (
-    "Wait", "Hmm", "Maybe ", "Perhaps ", "might ", "seems ", "likely", "Alternatively", "Actually", "What if ", "check", "mistake",
+    "Wait", "Hmm", "Maybe ", "Perhaps ", "might ", "seems ", "likely", "Alternatively", "Actually", "What if ", "check",
+    "mistake",
 )  # fmt: skip
 """What carries a marker of the ordinary lexicons: each is a token of its own."""
 
 WORDS = (*TURNS, *QUESTION, *SHOWN, *ASKED, *NUMBERS, *MATHEMATICS, *STOPS, *PLAIN, *MARKERS)
-PATTERN = "|".join(re.escape(word).replace("\\ ", " ") for word in sorted((*SPECIAL, *TAGS, *WORDS), key=len, reverse=True))
+PATTERN = "|".join(
+    re.escape(word).replace("\\ ", " ") for word in sorted((*SPECIAL, *TAGS, *WORDS), key=len, reverse=True)
+)
 """What the tokenizer splits by."""
 IDS = {word: i for i, word in enumerate((*SPECIAL, *TAGS, *WORDS))}
 _PIECE = re.compile(PATTERN)

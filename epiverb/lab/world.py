@@ -1,4 +1,4 @@
-"""Puzzles: reach a target from a few numbers. Families, every way to combine the numbers, with those to learn from and to test on apart."""
+"""Puzzles: reach a target from a few numbers. Families, every way to combine the numbers, and splits that share nothing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import accumulate, combinations_with_replacement
+from itertools import accumulate, combinations, combinations_with_replacement
 from typing import Literal, NamedTuple
 
 from epiverb.errors import ConfigError, nearest
@@ -138,7 +138,7 @@ def attempts(numbers: tuple[int, ...], signs: str) -> tuple[Attempt, ...]:
     difference or quotient is taken in the order in which it is positive and whole.
     """
     found: dict[tuple[Step, ...], Attempt] = {}
-    for i, j in ((i, j) for i in range(len(numbers)) for j in range(i + 1, len(numbers))):
+    for i, j in combinations(range(len(numbers)), 2):
         rest = tuple(number for place, number in enumerate(numbers) if place not in (i, j))
         for step in _combined(numbers[i], numbers[j], signs):
             for steps in _chains((step,), rest, signs):
@@ -211,8 +211,7 @@ def _values(numbers: tuple[int, ...], signs: str) -> set[int]:
     found = set()
     states = [
         (step.value, numbers[:i] + numbers[i + 1 : j] + numbers[j + 1 :])
-        for i in range(len(numbers))
-        for j in range(i + 1, len(numbers))
+        for i, j in combinations(range(len(numbers)), 2)
         for step in _combined(numbers[i], numbers[j], signs)
     ]
     while states:
