@@ -110,19 +110,23 @@ class Trainer:
         self.step = self.tokens = self.kept = 0
         self.spent = 0.0
         self.rows: list[tuple[Any, ...]] = []
+        self.losses: list[float] = []
+        """Of the steps that no row tells of yet."""
         self._load()
 
     def run(self, progress: Progress | None = None) -> None:
         """All steps that are left."""
-        config, losses, start = self.config, [], time.process_time() - self.spent
+        config, start = self.config, time.process_time() - self.spent
         for ids, labels in batches(self.habit, config.seed, config.batch, begin=self.step):
-            losses.append(self._learn(ids, labels))
+            self.losses.append(self._learn(ids, labels))
             self.step += 1
             self.spent = time.process_time() - start
             if self.step % 20 == 0 or self.step == config.steps:
                 rate = config.rate * schedule(self.step - 1, config.steps)
-                self.rows.append((self.step, self.tokens, sum(losses) / len(losses), rate, round(self.spent, 1)))
-                losses = []
+                self.rows.append(
+                    (self.step, self.tokens, sum(self.losses) / len(self.losses), rate, round(self.spent, 1))
+                )
+                self.losses = []
             if progress:
                 progress(f"{config.habit}", self.step, config.steps, self.tokens)
             if self.step == config.steps:
@@ -157,7 +161,7 @@ class Trainer:
             "identity": _identity(self.config),
             "model": self.model.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
-            "step": self.step, "tokens": self.tokens, "spent": self.spent, "rows": self.rows,
+            "step": self.step, "tokens": self.tokens, "spent": self.spent, "rows": self.rows, "losses": self.losses,
         }  # fmt: skip
         scratch = self.out / f"{CHECKPOINT}.partial"
         torch.save(state, scratch)
@@ -182,7 +186,7 @@ class Trainer:
         for optimizer, kept in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(kept)
         self.step, self.tokens, self.spent = state["step"], state["tokens"], state["spent"]
-        self.rows, self.kept = [tuple(row) for row in state["rows"]], state["step"]
+        self.rows, self.losses, self.kept = [tuple(row) for row in state["rows"]], state["losses"], state["step"]
 
     def _log(self) -> None:
         scratch = self.out / f"{LOG}.partial"
