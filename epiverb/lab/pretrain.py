@@ -16,7 +16,7 @@ from epiverb.config import to_dict
 from epiverb.configs.lab import LabPretrainConfig
 from epiverb.errors import ConfigError, Stopped, StorageError
 from epiverb.lab import corpus, tokenizer, words
-from epiverb.models.loading import require, versions
+from epiverb.models.loading import load_model, require, versions
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,7 +33,7 @@ MATRICES = 5.0
 """Learning rate of the matrices, which Muon turns, as a multiple of the embeddings', which Adam trains."""
 CHECKPOINT, LOG, RECORD = "checkpoint.pt", "training.csv", "training.json"
 COLUMNS = ("step", "tokens", "loss", "rate", "seconds")
-_SHAPING = ("habit", "steps", "batch", "rate", "hidden", "layers", "heads", "precision", "threads", "seed")
+_SHAPING = ("habit", "start", "steps", "batch", "rate", "hidden", "layers", "heads", "precision", "threads", "seed")
 """Settings that make it this model and no other."""
 
 
@@ -105,6 +105,8 @@ class Trainer:
         with torch.random.fork_rng():
             torch.manual_seed(config.seed)
             self.model = model_of(config)
+        if config.start:
+            _start_from(self.model, config.start)
         self.optimizers = _optimizers(self.model, config.rate)
         self.half = _half(config.precision)
         self.step = self.tokens = self.kept = 0
@@ -250,6 +252,15 @@ def model_of(config: LabPretrainConfig) -> Any:
         eos_token_id=ends, pad_token_id=words.IDS[words.PAD], do_sample=True, temperature=0.6, top_p=0.95, top_k=20
     )
     return model
+
+
+def _start_from(model: Any, folder: str) -> None:
+    """Give `model` the weights of another base; raises `ConfigError` where they do not fit."""
+    other = load_model(folder)
+    try:
+        model.load_state_dict(other.state_dict())
+    except RuntimeError as error:
+        raise ConfigError(f"--start {folder}: its weights are of another size than the model to be trained.") from error
 
 
 def _optimizers(model: Any, rate: float) -> list[Any]:

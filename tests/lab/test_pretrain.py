@@ -72,6 +72,18 @@ def test_another_seed_is_another_model_and_the_loss_falls(tmp_path):
     assert losses[-1] < losses[0] - 0.3
 
 
+def test_a_base_may_start_from_another(tmp_path):
+    one = LabPretrainConfig(out=str(tmp_path / "one"), **{**SMALL, "steps": 2})
+    pretrain.pretrain(one)
+    still = {**SMALL, "steps": 1, "rate": 1e-12, "habit": "terse", "start": one.out}
+    record = pretrain.pretrain(LabPretrainConfig(out=str(tmp_path / "two"), **still))
+    first, second = weights(tmp_path / "one"), weights(tmp_path / "two")
+    assert all(torch.allclose(first[name], second[name]) for name in first)
+    assert record["config"]["start"] == one.out
+    with pytest.raises(ConfigError, match="another size"):
+        pretrain.pretrain(LabPretrainConfig(out=str(tmp_path / "three"), **{**still, "hidden": 32}))
+
+
 def test_batches_learn_from_responses_only_and_begin_anywhere():
     habit = corpus.HABITS["base"]
     stream = pretrain.batches(habit, 3, 8)
