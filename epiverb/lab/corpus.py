@@ -21,6 +21,9 @@ from epiverb.lab.traces import BRISK, PLAIN, Manner, Said
 from epiverb.lab.world import Attempt, Puzzle, family, pool
 
 FAMILY_SHARES = {"countdown-3": 0.45, "countdown-3-high": 0.15, "countdown-3-division": 0.22, "countdown-4": 0.18}
+VERDICT = 4.0
+"""Weight of the two tokens behind the last value of a try, by which a model says whether it has hit: all hangs on these few."""
+_EQUALS, _ENDS = words.IDS[" = "], (words.IDS["."], words.IDS[". "])
 TEMPLATES = {"analysis": 0.5, "sdpo-yaml": 0.5}
 
 
@@ -68,15 +71,19 @@ class Example:
     """The user's turn."""
     said: Said
 
-    def tokens(self, *, think: bool) -> tuple[list[int], list[bool]]:
-        """Ids of the whole chat, and which of them are learned: those of the response that are to be, and its end."""
+    def tokens(self, *, think: bool) -> tuple[list[int], list[float]]:
+        """Ids of the whole chat, and the weight of each in the loss: 0 where nothing is learned."""
         ids = words.encode(words.rendered(self.content, think=think))
-        learned = [False] * len(ids)
+        weights = [0.0] * len(ids)
         for text, learn in (*self.said.parts, (words.END, True)):
             part = words.encode(text)
             ids += part
-            learned += [learn] * len(part)
-        return ids, learned
+            weights += [float(learn)] * len(part)
+        for i in range(2, len(ids) - 1):
+            if ids[i] in _ENDS and ids[i - 2] == _EQUALS:
+                weights[i] *= VERDICT
+                weights[i + 1] *= VERDICT
+        return ids, weights
 
 
 def examples(habit: Habit, rng: random.Random) -> Iterator[Example]:
@@ -245,7 +252,7 @@ KINDS: dict[str, Callable[[Habit, Puzzle, random.Random], Example]] = {
     "asked": _asked,
 }
 KIND_SHARES = {
-    "none": 0.52, "solution": 0.2, "answer-part": 0.07, "part": 0.09, "unrelated": 0.04, "wrong": 0.04, "answer": 0.01,
+    "none": 0.5, "solution": 0.18, "answer-part": 0.07, "part": 0.09, "unrelated": 0.06, "wrong": 0.06, "answer": 0.01,
     "asked": 0.03,
 }  # fmt: skip
 """Kind of example -> how often it is drawn."""

@@ -119,8 +119,8 @@ class Trainer:
     def run(self, progress: Progress | None = None) -> None:
         """All steps that are left."""
         config, start = self.config, time.process_time() - self.spent
-        for ids, labels in batches(self.habit, config.seed, config.batch, begin=self.step):
-            self.losses.append(self._learn(ids, labels))
+        for ids, weights in batches(self.habit, config.seed, config.batch, begin=self.step):
+            self.losses.append(self._learn(ids, weights))
             self.step += 1
             self.spent = time.process_time() - start
             if self.step % 20 == 0 or self.step == config.steps:
@@ -136,18 +136,21 @@ class Trainer:
             if self.step % config.every == 0:
                 self._keep()
 
-    def _learn(self, ids: Tensor, labels: Tensor) -> float:
-        """One step; the mean loss over the learned tokens, in nats."""
+    def _learn(self, ids: Tensor, weights: Tensor) -> float:
+        """One step; the weighted mean loss over the learned tokens, in nats."""
         import torch
         from torch.nn.functional import cross_entropy
 
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = group["peak"] * schedule(self.step, self.config.steps)
+        learned = weights[:, 1:] > 0
         with torch.autocast("cpu", torch.bfloat16, enabled=self.half):
             hidden = self.model.model(input_ids=ids, use_cache=False).last_hidden_state
-            logits = self.model.lm_head(hidden[:, :-1][labels[:, 1:] >= 0])
-        loss = cross_entropy(logits.float(), labels[:, 1:][labels[:, 1:] >= 0])
+            logits = self.model.lm_head(hidden[:, :-1][learned])
+        weight = weights[:, 1:][learned]
+        losses = cross_entropy(logits.float(), ids[:, 1:][learned], reduction="none")
+        loss = (losses * weight).sum() / weight.sum()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         for optimizer in self.optimizers:
@@ -293,9 +296,9 @@ def schedule(step: int, steps: int) -> float:
 
 
 def batches(habit: corpus.Habit, seed: int, size: int, *, begin: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-    """Ids and labels, batch by batch without end, from the batch `begin` on: the same whether earlier ones were asked for.
+    """Ids and weights, batch by batch without end, from the batch `begin` on: the same whether earlier ones were asked for.
 
-    Rows are padded at their end; a label is -100 where nothing is learned.
+    Rows are padded at their end; a weight is 0 where nothing is learned.
     """
     import torch
 
@@ -310,10 +313,9 @@ def batches(habit: corpus.Habit, seed: int, size: int, *, begin: int = 0) -> Ite
             chosen = rows[place * size : (place + 1) * size]
             width = min(WINDOW, max(len(ids) for ids, _ in chosen))
             ids = torch.full((size, width), words.IDS[words.PAD])
-            labels = torch.full((size, width), -100)
-            for i, (row, learned) in enumerate(chosen):
+            weights = torch.zeros(size, width)
+            for i, (row, weight) in enumerate(chosen):
                 ids[i, : len(row)] = torch.tensor(row[:width])
-                known = torch.tensor([token if learn else -100 for token, learn in zip(row, learned, strict=True)])
-                labels[i, : len(row)] = known[:width]
-            yield ids, labels
+                weights[i, : len(row)] = torch.tensor(weight[:width])
+            yield ids, weights
         block, first = block + 1, 0

@@ -23,7 +23,7 @@ KEEP = {True: 0.7, False: 0.3}
 """How often the next try keeps the first step, by whether that step leads to the target."""
 CLOSE = 2
 """A miss by at most so much is close."""
-SLIP = 0.15
+SLIP = 0.3
 """How often a solver that checks takes a miss for a hit first, to find it out by checking."""
 
 
@@ -136,15 +136,20 @@ def _slip(puzzle: Puzzle, tries: list[Attempt], manner: Manner, rng: random.Rand
 
 
 def _mistaken(said: Said, puzzle: Puzzle, one: Attempt, rng: random.Random) -> None:
-    """A miss whose last value is told wrong, which is not to be learned, and what going over it shows."""
+    """A miss that is taken for a hit, which is not to be learned, and what going over it shows.
+
+    Either its last value is told wrong, or it is told right and believed to be the target.
+    """
     head, _, value = steps_of(one).rpartition(" ")
+    told_wrong = rng.random() < 0.5
     said.say(f"{head} ")
-    said.say(str(puzzle.target), learn=False)
+    said.say(str(puzzle.target) if told_wrong else value, learn=not told_wrong)
     said.say(". ")
-    if rng.random() < 0.3:
-        said.say("That seems right. ")
-    said.say(f"Let me check: {head} {value}. Wait, that is a mistake. ")
-    said.told.append((len(said.text), one))
+    place = len(said.text)
+    believed = "That seems right. " if rng.random() < 0.3 else ""
+    said.say(f"{believed}Let me check: ", learn=told_wrong)
+    said.say(f"{head} {value}. Wait, that is a mistake. ")
+    said.told.append((len(said.text) if told_wrong else place, one))
 
 
 def _lead(before: Attempt | None, one: Attempt, manner: Manner, rng: random.Random, *, opening: bool) -> str:

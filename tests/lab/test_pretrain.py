@@ -90,13 +90,15 @@ def test_batches_learn_from_responses_only_and_begin_anywhere():
     every = [next(stream) for _ in range(6)]
     later = pretrain.batches(habit, 3, 8, begin=5)
     assert all(torch.equal(a, b) for a, b in zip(every[5], next(later), strict=True))
-    for ids, labels in every:
-        assert torch.equal(labels[labels >= 0], ids[labels >= 0])
-        for row, told in zip(ids.tolist(), labels.tolist(), strict=True):
+    for ids, weights in every:
+        for row, told in zip(ids.tolist(), weights.tolist(), strict=True):
             turns = [i for i, token in enumerate(row) if token == words.IDS["assistant\n"]]
             assert len(turns) == 1
-            assert all(label == -100 for label in told[: turns[0] + 1])
-            assert max(token for token in told) >= 0
+            assert not any(told[: turns[0] + 1])
+            assert set(told) <= {0.0, 1.0, corpus.VERDICT}
+            end = max(i for i, weight in enumerate(told) if weight)
+            assert row[end] == words.IDS[words.END]
+            assert set(row[end + 1 :]) <= {words.IDS[words.PAD]}
 
 
 def test_settings_that_cannot_be_are_told_before_anything_is_written(tmp_path):

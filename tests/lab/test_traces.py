@@ -52,12 +52,22 @@ def test_every_step_that_is_said_is_right_but_slips_which_are_found_out():
 
 
 def test_a_slip_is_not_learned():
-    rng = random.Random(1)
+    rng, kinds = random.Random(1), set()
     for puzzle in draw("countdown-3", "pretrain", 300, 0):
         said = traces.response(puzzle, traces.search(puzzle, rng), LOUD, rng)
-        masked = [text for text, learn in said.parts if not learn]
-        assert masked in ([], [str(puzzle.target)])
+        masked = "".join(text for text, learn in said.parts if not learn)
+        kinds.add("number" if masked == str(puzzle.target) else masked)
         assert bool(masked) == ("mistake" in said.text)
+    assert kinds == {"", "number", "Let me check: ", "That seems right. Let me check: "}
+
+
+def test_a_check_says_yes_only_to_the_target():
+    seen = {"Yes": 0, "Wait": 0}
+    for puzzle, _, said in searched(LOUD):
+        for value, word in re.findall(r"Let me check: [^.]*= (\d+)\. (Yes|Wait)", said.text + " "):
+            assert (int(value) == puzzle.target) == (word == "Yes")
+            seen[word] += 1
+    assert min(seen.values()) > 50
 
 
 def test_doubt_tells_the_direction_and_what_is_used_up():
