@@ -106,6 +106,12 @@ COMMANDS: dict[str, Command] = {
     "lexicon": Command(
         "epiverb.configs.lexicons:LexiconConfig", "epiverb.verbs.lexicons:lexicon", "epiverb.cli.summary:print_lexicon"
     ),
+    "lab pretrain": Command(
+        "epiverb.configs.lab:LabPretrainConfig",
+        "epiverb.verbs.lab:pretrain",
+        "epiverb.cli.lab:print_pretrained",
+        progress="epiverb.cli.lab:progress",
+    ),
     "config": Command(
         "epiverb.configs.look:PrintConfig", "epiverb.cli.settings:show_config", "epiverb.cli.settings:print_config"
     ),
@@ -128,8 +134,12 @@ SHORT = {
     "show": "One trace with its markers coloured.",
     "ls": "Lexicons, formats, measures, tables.",
     "lexicon": "Check or show a lexicon.",
+    "lab pretrain": "A base of the lab, from scratch.",
     "config": "The settings of a command as YAML.",
 }
 
-GROUPS = {"train": "Train a model and watch its markers: fine-tuning, GRPO, self-distillation."}
+GROUPS = {
+    "train": "Train a model and watch its markers: fine-tuning, GRPO, self-distillation.",
+    "lab": "The small world in which the effect can be seen on a laptop.",
+}
 """The first word of commands of two words."""

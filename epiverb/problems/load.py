@@ -31,6 +31,7 @@ SETS = Registry(
         "livecodebench-v6": "epiverb.problems.named:LIVECODEBENCH",
         "coverage": "epiverb.problems.coverage:COVERAGE",
         "reasoning-gym": "epiverb.problems.gym:GYM",
+        "lab": "epiverb.lab.problems:LAB",
     },
 )
 
