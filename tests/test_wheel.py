@@ -26,7 +26,7 @@ def test_wheel_carries_its_data(wheel):
     lexicons = {path.name for path in (ROOT / "lexicons").glob("*.toml")}
     assert {f"epiverb/_resources/lexicons/{name}" for name in lexicons} <= names
     assert "epiverb/_resources/data/traces/before.jsonl" in names
-    recipes = {path.relative_to(ROOT) for path in (ROOT / "recipes").rglob("*.*")}
+    recipes = {path.relative_to(ROOT) for path in (ROOT / "recipes").rglob("*") if path.is_file()}
     assert {f"epiverb/_resources/{path}" for path in recipes} <= names
     assert '"recipes"' in (ROOT / "pyproject.toml").read_text("utf-8").partition("[tool.hatch.build.targets.sdist]")[2]
     assert "epiverb/py.typed" in names
