@@ -19,10 +19,11 @@ import polars as pl
 from epiverb.measures.base import Batch, Hits, by_lexicon
 from epiverb.measures.compute import compute
 from epiverb.run import conform, write_table
-from epiverb.text import loops, thinking, words
+from epiverb.text import loops, thinking
 from epiverb.text.cues import CUES
 from epiverb.text.match import Matcher
 from epiverb.text.offsets import Flat
+from epiverb.text.words import Words
 
 if TYPE_CHECKING:
     from epiverb.text.lexicon import Lexicon
@@ -73,7 +74,9 @@ class Pipeline:
             raw = self.grade(raw)
         responses = raw["response"]
         flat = Flat.of(responses)
-        frame = raw.with_columns(loops.find(responses, flat)["loop_start"], words.count(responses, flat))
+        text = Words(flat)
+        n_words = pl.Series("n_words", text.of_rows(), dtype=pl.Int64)
+        frame = raw.with_columns(loops.find(responses, flat)["loop_start"], n_words)
         frame = thinking.annotate(frame)
         if self.domains:
             domain = pl.col("benchmark").replace_strict(self.domains, default=None, return_dtype=pl.String)
@@ -87,7 +90,7 @@ class Pipeline:
         by_name = by_lexicon(found)
         nothing = Hits.of(found.clear())
         named = {name: by_name.get(name, nothing) for name in (*(lex.name for lex in self.lexicons), CUES.name)}
-        values, points = compute(Batch(traces, named, self.lexicons))
+        values, points = compute(Batch(traces, named, self.lexicons, text))
         return Tables(traces, found.head(len(found) - len(named[CUES.name].row)), values, points, flat.array)
 
 

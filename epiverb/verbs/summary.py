@@ -11,7 +11,8 @@ import polars as pl
 from epiverb.schema import STATUSES
 from epiverb.stats.estimate import HitCounts, accuracy, floats, lexicon_block, pass_curve
 from epiverb.stats.resample import Resampler
-from epiverb.text import words
+from epiverb.text.offsets import Flat
+from epiverb.text.words import Words
 
 if TYPE_CHECKING:
     from epiverb.text.lexicon import Lexicon
@@ -85,14 +86,13 @@ class Digest:
 
 def words_outside_loops(traces: pl.DataFrame) -> pl.Series:
     """`n_words` without what lies inside degenerate loops, as `n_words_robust`."""
-    before = traces.filter(pl.col("loop_start").is_not_null()).select(
-        "trace_id", pl.col("response").str.slice(0, pl.col("loop_start"))
-    )
-    if before.is_empty():
-        return traces["n_words"].alias("n_words_robust")
-    counted = before.select("trace_id", words.count(before["response"]).alias("n_words_robust"))
-    joined = traces.select("trace_id", "n_words").join(counted, on="trace_id", how="left", maintain_order="left")
-    return joined.select(pl.coalesce("n_words_robust", "n_words").alias("n_words_robust")).to_series()
+    counts = traces["n_words"].alias("n_words_robust")
+    rows = traces["loop_start"].is_not_null().arg_true()
+    if not len(rows):
+        return counts
+    flat = Flat.of(traces["response"].gather(rows))
+    loops = flat.positions(traces["loop_start"].gather(rows).to_numpy(), np.arange(len(rows)))
+    return counts.scatter(rows, Words(flat).between(flat.starts[:-1], loops))
 
 
 def summarise(digest: Digest, lexes: Sequence[Lexicon], *, draws: int, seed: int) -> dict[str, Any]:
