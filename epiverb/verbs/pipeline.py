@@ -48,8 +48,8 @@ class Tables:
     """Like `hits`, but trace_id is the row number in `traces`."""
     values: pl.DataFrame
     points: pl.DataFrame
-    responses: Any = None
-    """The responses of `traces` as an Arrow array, where there is one."""
+    text: Words | None = None
+    """The words of the responses, and the responses as bytes, where they were looked at."""
 
     @property
     def hits(self) -> pl.DataFrame:
@@ -91,7 +91,7 @@ class Pipeline:
         nothing = Hits.of(found.clear())
         named = {name: by_name.get(name, nothing) for name in (*(lex.name for lex in self.lexicons), CUES.name)}
         values, points = compute(Batch(traces, named, self.lexicons, text))
-        return Tables(traces, found.head(len(found) - len(named[CUES.name].row)), values, points, flat.array)
+        return Tables(traces, found.head(len(found) - len(named[CUES.name].row)), values, points, text)
 
 
 def in_order(function: Callable[[X], Y], items: Iterable[X]) -> Iterator[Y]:
@@ -121,9 +121,9 @@ def write_part(folder: Path, number: int, tables: Tables) -> None:
         path.mkdir(exist_ok=True)
         frame = conform(getattr(tables, name), name)
         file = path / f"part-{number:05}.parquet"
-        if name == "traces" and tables.responses is not None:
+        if name == "traces" and tables.text is not None:
             # Long text at 400 MB/s and thread would cost more than matching it; the other tables are small.
-            write_table(frame, file, packed=False, arrays={"response": tables.responses})
+            write_table(frame, file, packed=False, arrays={"response": tables.text.flat.array})
         else:
             write_table(frame, file, packed=name != "traces")
 

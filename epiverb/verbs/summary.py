@@ -52,7 +52,7 @@ class Part(NamedTuple):
         # Names are numbers (Enums): there are some 25 rows a trace, and all of a run's are held at once.
         names = pl.col("lexicon", "category", "marker")
         return cls(
-            traces.select(*KEEP, looped.alias("looped")).with_columns(words_outside_loops(traces)),
+            traces.select(*KEEP, looped.alias("looped")).with_columns(words_outside_loops(traces, tables.text)),
             counted.select(
                 pl.col("trace_id").cast(pl.UInt32).alias("row"), names, pl.col("n", "n_robust").cast(pl.UInt32)
             ),
@@ -84,15 +84,15 @@ class Digest:
         return pl.concat(self._counts)
 
 
-def words_outside_loops(traces: pl.DataFrame) -> pl.Series:
-    """`n_words` without what lies inside degenerate loops, as `n_words_robust`."""
+def words_outside_loops(traces: pl.DataFrame, text: Words | None = None) -> pl.Series:
+    """`n_words` without what lies inside degenerate loops, as `n_words_robust`; `text` are the words of the responses."""
     counts = traces["n_words"].alias("n_words_robust")
     rows = traces["loop_start"].is_not_null().arg_true()
     if not len(rows):
         return counts
-    flat = Flat.of(traces["response"].gather(rows))
-    loops = flat.positions(traces["loop_start"].gather(rows).to_numpy(), np.arange(len(rows)))
-    return counts.scatter(rows, Words(flat).between(flat.starts[:-1], loops))
+    text = text or Words(Flat.of(traces["response"]))
+    loops = text.flat.positions(traces["loop_start"].gather(rows).to_numpy(), rows.to_numpy())
+    return counts.scatter(rows, text.between(text.flat.starts[rows.to_numpy()], loops))
 
 
 def summarise(digest: Digest, lexes: Sequence[Lexicon], *, draws: int, seed: int) -> dict[str, Any]:
