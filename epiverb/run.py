@@ -119,11 +119,28 @@ class Run:
         """One table as a polars LazyFrame, empty where the run does not hold it."""
         import polars as pl
 
+        files = self._files(table)
+        return self._scanned(table, pl.scan_parquet(files, glob=False) if files else None)
+
+    def parts(self, table: str) -> Iterator[pl.LazyFrame]:
+        """What `scan` gives, file by file, so that one who goes through a table need not hold more than one of them."""
+        import polars as pl
+
+        for file in self._files(table):
+            yield self._scanned(table, pl.scan_parquet(file, glob=False))
+
+    def _files(self, table: str) -> list[Path]:
         if table not in TABLES:
             raise DataError(f"no table {table!r}; a run has {', '.join(TABLES)}.")
         path = self.path / f"{table}.parquet"  # a file, or a folder of parts
-        parts = [path] if path.is_file() else sorted(path.glob("*.parquet"))
-        rows = pl.scan_parquet(parts, glob=False) if parts else pl.LazyFrame(schema=polars_schema(table))
+        return [path] if path.is_file() else sorted(path.glob("*.parquet"))
+
+    def _scanned(self, table: str, rows: pl.LazyFrame | None) -> pl.LazyFrame:
+        """Those of the rows that are of this arm."""
+        import polars as pl
+
+        if rows is None:
+            rows = pl.LazyFrame(schema=polars_schema(table))
         if self.condition is None:
             return rows
         if table == "traces":

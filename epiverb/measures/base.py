@@ -11,9 +11,10 @@ import numpy.typing as npt
 import polars as pl
 
 from epiverb.schema import EPISTEMIC, SEGMENTS
-from epiverb.text import words
 from epiverb.text.cues import KINDS
 from epiverb.text.lexicon import Lexicon
+from epiverb.text.offsets import Flat
+from epiverb.text.words import Words
 
 Column = npt.NDArray[np.float64]
 Columns = dict[str, Column]
@@ -80,6 +81,8 @@ class Batch:
     """By lexicon, the cues (questions, stated answers) among them."""
     lexicons: Sequence[Lexicon]
     """The first is the primary one."""
+    counted: Words | None = None
+    """Of the responses, for callers who have them already."""
 
     @property
     def primary(self) -> str:
@@ -92,37 +95,34 @@ class Batch:
         return _known(self.traces["n_words"].cast(pl.Float64).to_numpy())
 
     @cached_property
+    def text(self) -> Words:
+        """The words of the responses."""
+        return self.counted or Words(Flat.of(self.traces["response"]))
+
+    @cached_property
     def words_outside(self) -> Column:
         """Words of each trace before its loop."""
-        before = self._words_of("loop_start", pl.col("response").str.slice(0, pl.col("loop_start")))
-        return _known(np.where(np.isnan(before), self.words, before))
+        return _known(self._words_between(None, "loop_start"))
 
     @cached_property
     def words_thinking(self) -> Column:
         """Words of each trace's thinking, NaN where there is none."""
-        inside = pl.col("response").str.slice(
-            pl.col("thinking_start"), pl.col("thinking_end") - pl.col("thinking_start")
-        )
-        return _known(self._words_of("thinking_start", inside, "thinking_end"))
+        thinks = self.traces["thinking_start"].is_not_null().to_numpy()
+        return _known(np.where(thinks, self._words_between("thinking_start", "thinking_end"), np.nan))
 
     @cached_property
     def words_answer(self) -> Column:
         """Words of each trace behind its thinking; all where there is none."""
-        return _known(np.where(np.isnan(self._words_behind), self.words, self._words_behind))
+        return _known(self._words_between("thinking_end", None))
 
-    @cached_property
-    def _words_behind(self) -> Column:
-        return self._words_of("thinking_end", pl.col("response").str.slice(pl.col("thinking_end")))
-
-    def _words_of(self, column: str, part: pl.Expr, *others: str) -> Column:
-        """Words of a part of each response; NaN where `column` is null."""
-        rows = self.traces[column].is_not_null().arg_true()
-        counted = np.full(len(self.traces), np.nan)
-        if len(rows):
-            counted[rows.to_numpy()] = words.count(
-                self.traces.select("response", column, *others)[rows].select(part).to_series()
-            )
-        return counted
+    def _words_between(self, begin: str | None, end: str | None) -> Column:
+        """Words of each response between places; where a place is null or not asked for, from its start or to its end."""
+        places = self.text.flat.starts[:-1].copy(), self.text.flat.starts[1:].copy()
+        for edge, name in zip(places, (begin, end), strict=True):
+            if name is not None:
+                rows = self.traces[name].is_not_null().arg_true().to_numpy()
+                edge[rows] = self.text.flat.positions(self.traces[name].drop_nulls().to_numpy(), rows)
+        return self.text.between(*places).astype(np.float64)
 
     @cached_property
     def length(self) -> Column:

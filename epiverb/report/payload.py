@@ -7,6 +7,7 @@ the document as text nodes only.
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import zlib
 from collections.abc import Iterator
@@ -27,6 +28,8 @@ FIGURES = 300_000
 """Figures and tables for which a page has room besides; what goes beyond takes the room of traces."""
 WHOLE = 100
 """Traces that one page is to hold with their heat, where it could without."""
+TOGETHER = 200
+"""Traces whose heat is read together."""
 FACTS = ("trace_id", "problem_id", "sample", "benchmark", "group", "step", "status", "correct", "n_words")
 
 
@@ -49,15 +52,14 @@ def pages(run: Run, lexicon: str, chosen: np.ndarray, heat: Heat, spent: int = 0
     """
     page, short = Page(size=max(0, spent - FIGURES)), shorten(source["path"] for source in run.summary["sources"])
     _fit(run, lexicon, chosen, heat)
-    for low in range(0, len(chosen), 200):
-        for facts, packed in _pack(run, lexicon, chosen[low : low + 200], short, heat):
-            size = len(packed) + len(embedded(facts))
-            if page.packed and page.size + size > PAGE_BYTES:
-                yield page
-                page = Page()
-            page.facts.append(facts)
-            page.packed.append(packed)
-            page.size += size
+    for facts, packed in _pack(run, lexicon, chosen, short, heat):
+        size = len(packed) + len(embedded(facts))
+        if page.packed and page.size + size > PAGE_BYTES:
+            yield page
+            page = Page()
+        page.facts.append(facts)
+        page.packed.append(packed)
+        page.size += size
     yield page
 
 
@@ -82,26 +84,25 @@ def choose(n_traces: int, most: int) -> np.ndarray:
 def _pack(
     run: Run, lexicon: str, rows: np.ndarray, short: dict[str, str], heat: Heat
 ) -> Iterator[tuple[list[Any], str]]:
-    several, shown = len(short) > 1, list(documents(run, lexicon, rows))
-    shades = heat.of({trace["trace_id"]: document["response"] or "" for trace, document in shown})
-    for trace, document in shown:
-        if trace["trace_id"] in shades:
-            document["heat"] = shades[trace["trace_id"]]
-        trace["group"] = trace["condition"] or (short[trace["source"]] if several else None)
-        epistemic = sum(span[2] < len(EPISTEMIC) for span in document["hits"])
-        yield [*(trace[name] for name in FACTS), epistemic], deflated(document)
+    several, told = len(short) > 1, documents(run, lexicon, rows)
+    while some := list(itertools.islice(told, TOGETHER)):
+        shades = heat.of({trace["trace_id"]: document["response"] or "" for trace, document in some})
+        for trace, document in some:
+            if trace["trace_id"] in shades:
+                document["heat"] = shades[trace["trace_id"]]
+            trace["group"] = trace["condition"] or (short[trace["source"]] if several else None)
+            epistemic = sum(span[2] < len(EPISTEMIC) for span in document["hits"])
+            yield [*(trace[name] for name in FACTS), epistemic], deflated(document)
 
 
 def documents(run: Run, lexicon: str, rows: np.ndarray) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """Each trace of `rows` (its row of the table), and what the page shows of it: text, spans, hits as start, end, category."""
-    traces = run.scan("traces").with_row_index("row").filter(pl.col("row").is_in(rows.tolist())).collect()
-    mine = (pl.col("lexicon") == lexicon) & pl.col("trace_id").is_in(traces["trace_id"].to_list())
-    hits = run.scan("hits").filter(mine).sort("start").select("trace_id", "start", "end", "category").collect()
-    numbers = {category: number for number, category in enumerate(CATEGORIES)}
-    spans: dict[str, list[list[int]]] = {}
-    for trace_id, start, end, category in hits.iter_rows():
-        spans.setdefault(trace_id, []).append([start, end, numbers[category]])
-    for trace in traces.iter_rows(named=True):
+    """Each trace of `rows` in their order in the table, as its row there, and what the page shows of it.
+
+    That is text, spans, and hits as start, end, category. Each table is read once, that of traces part by part.
+    """
+    rows = np.sort(rows)
+    spans = _spans(run, lexicon, rows)
+    for trace in _traces(run, rows):
         yield (
             trace,
             {
@@ -111,9 +112,33 @@ def documents(run: Run, lexicon: str, rows: np.ndarray) -> Iterator[tuple[dict[s
                 "loop": trace["loop_start"],
                 "answer": trace["answer"],
                 "gold": trace["gold"],
-                "hits": spans.get(trace["trace_id"], []),
+                "hits": next(spans),
             },
         )
+
+
+def _traces(run: Run, rows: np.ndarray) -> Iterator[dict[str, Any]]:
+    """The rows of the table with these numbers, ascending."""
+    first = 0
+    for part in run.parts("traces"):
+        behind = first + part.select(pl.len()).collect().item()
+        mine = rows[(rows >= first) & (rows < behind)]
+        if len(mine):
+            numbered = part.with_row_index("row", offset=first)
+            yield from numbered.filter(pl.col("row").is_in(mine.tolist())).collect().iter_rows(named=True)
+        first = behind
+
+
+def _spans(run: Run, lexicon: str, rows: np.ndarray) -> Iterator[list[list[int]]]:
+    """The hits of each of these traces, by start."""
+    ids = run.scan("traces").select("trace_id").with_row_index("row").filter(pl.col("row").is_in(rows.tolist()))
+    number = pl.col("category").replace_strict(CATEGORIES, range(len(CATEGORIES)), return_dtype=pl.Int64)
+    hits = run.scan("hits").filter(pl.col("lexicon") == lexicon).join(ids, on="trace_id").sort("row", "start")
+    told = hits.select("row", "start", "end", number).collect()
+    edges = np.searchsorted(told["row"].to_numpy(), np.append(rows, rows[-1:] + 1))
+    table = told.select("start", "end", "category").to_numpy()
+    for low, high in itertools.pairwise(edges):
+        yield table[low:high].tolist()
 
 
 def deflated(document: Any) -> str:

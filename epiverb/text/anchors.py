@@ -47,7 +47,9 @@ class Anchors:
         anchor = {pattern: _needle(pattern, known) for pattern in patterns}
         self.needles = list(dict.fromkeys(anchor[pattern] for pattern in ascii_patterns))
         self._beyond = len(ascii_patterns) < len(patterns)
-        self._long, self._short = np.zeros(PAIRS, bool), np.zeros(PAIRS, bool)
+        self._long, self._short, self._lead = (np.zeros(PAIRS, bool) for _ in range(3))
+        leads = [needle.encode()[:2] + b"  " for needle in anchor.values() if not needle.isascii()]
+        self._lead[_pair(*_columns(leads)[:2])] = True
         encoded = [pattern.encode() for pattern in patterns]
         self._long[_mixed(*_columns([text[:4] for text in encoded if len(text) >= 4]))] = True
         short = [text[:1] + bytes([then]) for text in encoded if len(text) < 4 for then in text[1:2] or range(256)]
@@ -66,7 +68,7 @@ class Anchors:
         anchors = [self._found(texts, flat)] if self.needles else []
         if self._beyond and len(flat.continuation):
             lead = flat.continuation - 1
-            anchors.append(lead[flat.data[lead] >= 0xC2])
+            anchors.append(lead[self._lead[_pair(flat.data[lead], flat.data[lead + 1])]])
         anchor = np.concatenate([np.zeros(0, np.int64), *anchors])
         # Two bytes to the left, four from the anchor on: they decide for patterns that begin there or one before...
         around = _bytes(flat.data, anchor - 2, 6)

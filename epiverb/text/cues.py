@@ -37,6 +37,10 @@ ANSWER = r"^[\s*:$\\({]*(?:boxed\{)?([^\s{}$*,;]{1,40})"
 """The answer that follows a cue, as far as two can be told apart by it."""
 
 
+REACH = 48
+"""Code points in which it is looked for."""
+
+
 def stated(responses: pl.Series) -> pl.Series:
     """The answer that each text begins with, or null; the texts start behind a cue."""
-    return responses.str.slice(0, 48).str.extract(ANSWER, 1).str.strip_chars_end(".!?)")
+    return responses.str.slice(0, REACH).str.extract(ANSWER, 1).str.strip_chars_end(".!?)")

@@ -15,15 +15,17 @@ import numpy.typing as npt
 import polars as pl
 
 from epiverb.schema import SEGMENTS
-from epiverb.text import senses
+from epiverb.text import few, senses
 from epiverb.text.anchors import Anchors
 from epiverb.text.conditions import Conditions
 from epiverb.text.cues import KINDS
+from epiverb.text.few import Few
 from epiverb.text.lexicon import Lexicon
 from epiverb.text.offsets import Flat, Ints, is_letter
 from epiverb.text.trie import Trie
 
 Mask = npt.NDArray[np.bool_]
+Found = tuple[Ints, Ints, Ints]
 FAR = np.iinfo(np.int64).max
 KELVIN = "\N{KELVIN SIGN}"
 CURLY = "\N{RIGHT SINGLE QUOTATION MARK}"
@@ -79,9 +81,13 @@ class Matcher:
 
     def __init__(self, lexicons: Sequence[Lexicon]) -> None:
         spelled = {spelling: form for lex in lexicons for form in _all_forms(lex) for spelling in spellings(form)}
+        spelled = dict(sorted(spelled.items(), key=lambda item: not item[0].isascii()))  # the plain ones first
         self.patterns = list(spelled)
         self._length = np.array([len(pattern) for pattern in self.patterns], np.int64)
-        self._anchors, self._trie = Anchors(self.patterns), Trie(self.patterns)
+        plain = [pattern for pattern in self.patterns if pattern.isascii()]
+        self._few = Few(plain) if few.takes(plain) else None
+        self._n_few = len(plain) if self._few else 0
+        self._anchors, self._trie = Anchors(self.patterns[self._n_few :]), Trie(self.patterns[self._n_few :])
         # Names as numbers up to the file: hashing five columns of text a batch would cost more than matching.
         names = [lex.name for lex in lexicons]
         self._lexicon = pl.Series(names, dtype=pl.Enum(names))
@@ -91,8 +97,9 @@ class Matcher:
     def candidates(self, texts: pl.Series, flat: Flat | None = None) -> Candidates:
         """Every occurrence of every pattern in a column of texts, also inside words and inside each other."""
         flat = flat or Flat.of(texts)
-        begin = self._anchors.places(texts, flat)
-        begin, end, pattern = self._trie.walk(flat.data, begin)
+        begin, end, pattern = self._trie.walk(flat.data, self._anchors.places(texts, flat))
+        if self._few is not None:
+            begin, end, pattern = _merged(self._few.find(flat.data), (begin, end, pattern + self._n_few))
         row = flat.rows(begin)
         whole = end <= flat.starts[row + 1]
         found = Candidates(flat, row, begin, end, pattern)
@@ -127,6 +134,15 @@ class Matcher:
         """Which of the candidates are hits of one lexicon."""
         mine = np.flatnonzero(own.marker[found.pattern] != ABSENT)
         return mine[_RULES[own.lex.match](own, found.select(mine), traces)]
+
+
+def _merged(first: Found, second: Found) -> Found:
+    """Begins, ends and patterns of two searches, by begin, then end."""
+    if not len(second[0]):
+        return first
+    begin, end, pattern = (np.concatenate(column) for column in zip(first, second, strict=True))
+    order = np.lexsort((end, begin))
+    return begin[order], end[order], pattern[order]
 
 
 def _column(traces: pl.DataFrame, name: str, missing: int) -> Ints:

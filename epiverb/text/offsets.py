@@ -63,6 +63,16 @@ class Flat:
         before = np.searchsorted(self.continuation, position) - np.searchsorted(self.continuation, self.starts)[row]
         return offset - before
 
+    def positions(self, code_point: Ints, row: Ints) -> Ints:
+        """Where the code points with these numbers in their row begin in `data`; the row's end for those beyond it."""
+        first, end = self.starts[row], self.starts[row + 1]
+        if not len(self.continuation):
+            return np.minimum(first + code_point, end)
+        number = first - np.searchsorted(self.continuation, self.starts)[row] + code_point
+        # A continuation byte lies before a code point if as many code points as it has, or fewer, begin before it.
+        begun = self.continuation - np.arange(len(self.continuation))
+        return np.minimum(number + np.searchsorted(begun, number, side="right"), end)
+
     def char_before(self, position: Ints, row: Ints) -> Ints:
         """The code point that ends just before each position, -1 at the start of the row."""
         char = np.where(position > self.starts[row], self._byte(position - 1), -1)

@@ -10,22 +10,50 @@ from epiverb.text.offsets import BLOCK, Flat, Ints
 
 _SPACE = np.zeros(256, bool)
 _SPACE[[9, 10, 11, 12, 13, 28, 29, 30, 31, 32]] = True
-WIDE_SPACES = "\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
-"""White space beyond ASCII, as a character class."""
 
 
-def count(texts: pl.Series, flat: Flat | None = None) -> pl.Series:
-    """Number of words of each text, as `len(text.split())`; 0 for a null.
+def count(texts: pl.Series) -> pl.Series:
+    """Number of words of each text, as `len(text.split())`; 0 for a null."""
+    return pl.Series("n_words", Words(Flat.of(texts)).of_rows(), dtype=pl.Int64)
 
-    `flat` is `Flat.of(texts)`, for callers who have it already.
-    """
-    flat = flat or Flat.of(texts)
-    counts = np.diff(_ended_before(flat.data, flat.starts))
-    # Wide spaces are rare: only the texts that hold one are counted again, by the book.
-    wide = np.unique(flat.rows(_wide_spaces(flat)))
-    if len(wide):
-        counts[wide] = texts.gather(wide).str.count_matches(rf"[^\s\x1c-\x1f{WIDE_SPACES}]+").to_numpy()
-    return pl.Series("n_words", counts, dtype=pl.Int64)
+
+class Words:
+    """The words of some texts, to be counted between any two places."""
+
+    def __init__(self, flat: Flat) -> None:
+        self.flat = flat
+        self._spaces = _space_bits(flat)
+        before = np.concatenate([np.zeros(1, np.uint64), self._spaces[:-1]])
+        self._begins = ~self._spaces & (self._spaces << np.uint64(1) | before >> np.uint64(63))
+        """Bit by bit whether a word begins there behind a space."""
+        self._many = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.bitwise_count(self._begins), dtype=np.int64)])
+
+    def of_rows(self) -> Ints:
+        """Words of each text."""
+        return self.between(self.flat.starts[:-1], self.flat.starts[1:])
+
+    def between(self, begin: Ints, end: Ints) -> Ints:
+        """Words of what stands between two bytes in the same text; what is cut counts."""
+        first = ~self._spaces[begin // 64] >> (begin % 64).astype(np.uint64) & np.uint64(1)
+        return np.where(begin < end, first.astype(np.int64) + self._until(end) - self._until(begin + 1), 0)
+
+    def _until(self, place: Ints) -> Ints:
+        """How many words begin before each byte."""
+        at = place // 64
+        low = (np.uint64(1) << (place % 64).astype(np.uint64)) - np.uint64(1)
+        return self._many[at] + np.bitwise_count(self._begins[at] & low)
+
+
+def _space_bits(flat: Flat) -> npt.NDArray[np.uint64]:
+    """Whether white space stands at each byte, 64 to a number and at least one beyond the last."""
+    bits = np.zeros(len(flat.data) // 64 * 8 + 16, np.uint8)
+    for low in range(0, len(flat.data), BLOCK):
+        space = np.packbits(_spaces(flat.data[low : low + BLOCK]), bitorder="little")
+        bits[low // 8 : low // 8 + len(space)] = space
+    wide = _wide_spaces(flat)
+    for place in (wide, wide + 1, (wide + 2)[flat.data[wide] >= 0xE0]):  # of two bytes, or of three
+        np.bitwise_or.at(bits, place // 8, (1 << place % 8).astype(np.uint8))
+    return bits.view("<u8")
 
 
 def _wide_spaces(flat: Flat) -> Ints:
@@ -39,37 +67,8 @@ def _wide_spaces(flat: Flat) -> Ints:
     return suspect[np.array([chr(point).isspace() for point in distinct.tolist()], bool)[where]]
 
 
-def _ended_before(data: npt.NDArray[np.uint8], starts: Ints) -> Ints:
-    """For each row boundary, how many words end before it; a row's own end ends its last word."""
-    bits = np.zeros(len(data) // 64 * 8 + 8, np.uint8)  # one a byte: whether a word ends there
-    for low in range(0, len(data), BLOCK):
-        space = _spaces(data[low : low + BLOCK + 1])  # one byte more: a word ends where the next byte is a space
-        word_end = np.packbits(space[1:] > space[:-1], bitorder="little")
-        bits[low // 8 : low // 8 + len(word_end)] = word_end
-    whole = bits.view("<u8")
-    before = np.zeros(len(whole) + 1, np.int64)
-    np.cumsum(np.bitwise_count(whole), out=before[1:])
-    at = starts // 64
-    rest = whole[at] & ((np.uint64(1) << (starts % 64).astype(np.uint64)) - np.uint64(1))
-    return before[at] + np.bitwise_count(rest) + _cut_words(data, starts)
-
-
 def _spaces(block: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
     """Where white space stands."""
     if not len(block) or block.min() < 9 or (block - np.uint8(14) < 14).any():
         return _SPACE[block]  # other control characters are rare, and a look-up takes ten times as long
     return block <= 32
-
-
-def _cut_words(data: npt.NDArray[np.uint8], starts: Ints) -> Ints:
-    """For each boundary, the words before it that end at a row's end and not at a space: counted there or not at all.
-
-    A word that runs up to its row's end is counted by `word_end` only if the next row begins with a space, and then it
-    is counted as ending before that boundary, which is right. Otherwise it has to be added.
-    """
-    cut = np.zeros(len(starts), np.int64)
-    filled = np.flatnonzero(starts[1:] > starts[:-1])
-    last = data[starts[filled + 1] - 1]
-    following = data[np.minimum(starts[filled + 1], len(data) - 1)]
-    cut[filled + 1] = ~_SPACE[last] & (~_SPACE[following] | (starts[filled + 1] == len(data)))
-    return np.cumsum(cut)

@@ -19,10 +19,11 @@ import polars as pl
 from epiverb.measures.base import Batch, Hits, by_lexicon
 from epiverb.measures.compute import compute
 from epiverb.run import conform, write_table
-from epiverb.text import loops, thinking, words
+from epiverb.text import loops, thinking
 from epiverb.text.cues import CUES
 from epiverb.text.match import Matcher
 from epiverb.text.offsets import Flat
+from epiverb.text.words import Words
 
 if TYPE_CHECKING:
     from epiverb.text.lexicon import Lexicon
@@ -47,8 +48,8 @@ class Tables:
     """Like `hits`, but trace_id is the row number in `traces`."""
     values: pl.DataFrame
     points: pl.DataFrame
-    responses: Any = None
-    """The responses of `traces` as an Arrow array, where there is one."""
+    text: Words | None = None
+    """The words of the responses, and the responses as bytes, where they were looked at."""
 
     @property
     def hits(self) -> pl.DataFrame:
@@ -73,7 +74,9 @@ class Pipeline:
             raw = self.grade(raw)
         responses = raw["response"]
         flat = Flat.of(responses)
-        frame = raw.with_columns(loops.find(responses, flat)["loop_start"], words.count(responses, flat))
+        text = Words(flat)
+        n_words = pl.Series("n_words", text.of_rows(), dtype=pl.Int64)
+        frame = raw.with_columns(loops.find(responses, flat)["loop_start"], n_words)
         frame = thinking.annotate(frame)
         if self.domains:
             domain = pl.col("benchmark").replace_strict(self.domains, default=None, return_dtype=pl.String)
@@ -87,8 +90,8 @@ class Pipeline:
         by_name = by_lexicon(found)
         nothing = Hits.of(found.clear())
         named = {name: by_name.get(name, nothing) for name in (*(lex.name for lex in self.lexicons), CUES.name)}
-        values, points = compute(Batch(traces, named, self.lexicons))
-        return Tables(traces, found.head(len(found) - len(named[CUES.name].row)), values, points, flat.array)
+        values, points = compute(Batch(traces, named, self.lexicons, text))
+        return Tables(traces, found.head(len(found) - len(named[CUES.name].row)), values, points, text)
 
 
 def in_order(function: Callable[[X], Y], items: Iterable[X]) -> Iterator[Y]:
@@ -118,9 +121,9 @@ def write_part(folder: Path, number: int, tables: Tables) -> None:
         path.mkdir(exist_ok=True)
         frame = conform(getattr(tables, name), name)
         file = path / f"part-{number:05}.parquet"
-        if name == "traces" and tables.responses is not None:
+        if name == "traces" and tables.text is not None:
             # Long text at 400 MB/s and thread would cost more than matching it; the other tables are small.
-            write_table(frame, file, packed=False, arrays={"response": tables.responses})
+            write_table(frame, file, packed=False, arrays={"response": tables.text.flat.array})
         else:
             write_table(frame, file, packed=name != "traces")
 

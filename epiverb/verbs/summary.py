@@ -11,7 +11,8 @@ import polars as pl
 from epiverb.schema import STATUSES
 from epiverb.stats.estimate import HitCounts, accuracy, floats, lexicon_block, pass_curve
 from epiverb.stats.resample import Resampler
-from epiverb.text import words
+from epiverb.text.offsets import Flat
+from epiverb.text.words import Words
 
 if TYPE_CHECKING:
     from epiverb.text.lexicon import Lexicon
@@ -51,7 +52,7 @@ class Part(NamedTuple):
         # Names are numbers (Enums): there are some 25 rows a trace, and all of a run's are held at once.
         names = pl.col("lexicon", "category", "marker")
         return cls(
-            traces.select(*KEEP, looped.alias("looped")).with_columns(words_outside_loops(traces)),
+            traces.select(*KEEP, looped.alias("looped")).with_columns(words_outside_loops(traces, tables.text)),
             counted.select(
                 pl.col("trace_id").cast(pl.UInt32).alias("row"), names, pl.col("n", "n_robust").cast(pl.UInt32)
             ),
@@ -83,16 +84,15 @@ class Digest:
         return pl.concat(self._counts)
 
 
-def words_outside_loops(traces: pl.DataFrame) -> pl.Series:
-    """`n_words` without what lies inside degenerate loops, as `n_words_robust`."""
-    before = traces.filter(pl.col("loop_start").is_not_null()).select(
-        "trace_id", pl.col("response").str.slice(0, pl.col("loop_start"))
-    )
-    if before.is_empty():
-        return traces["n_words"].alias("n_words_robust")
-    counted = before.select("trace_id", words.count(before["response"]).alias("n_words_robust"))
-    joined = traces.select("trace_id", "n_words").join(counted, on="trace_id", how="left", maintain_order="left")
-    return joined.select(pl.coalesce("n_words_robust", "n_words").alias("n_words_robust")).to_series()
+def words_outside_loops(traces: pl.DataFrame, text: Words | None = None) -> pl.Series:
+    """`n_words` without what lies inside degenerate loops, as `n_words_robust`; `text` are the words of the responses."""
+    counts = traces["n_words"].alias("n_words_robust")
+    rows = traces["loop_start"].is_not_null().arg_true()
+    if not len(rows):
+        return counts
+    text = text or Words(Flat.of(traces["response"]))
+    loops = text.flat.positions(traces["loop_start"].gather(rows).to_numpy(), rows.to_numpy())
+    return counts.scatter(rows, text.between(text.flat.starts[rows.to_numpy()], loops))
 
 
 def summarise(digest: Digest, lexes: Sequence[Lexicon], *, draws: int, seed: int) -> dict[str, Any]:
