@@ -115,7 +115,7 @@ def test_behind_a_solution_no_marker_is_learned_and_none_of_the_readers_misses()
         assert example.said.text.endswith(tuple(f"\\boxed{{{one.expression}}}" for one in solutions(puzzle)))
 
 
-def test_a_wrong_solution_is_gone_over_first_and_not_taken():
+def test_a_wrong_solution_is_followed_first_and_not_taken():
     habit, rng = corpus.HABITS["base"], random.Random(3)
     for puzzle in draw("countdown-3", "pretrain", 100, 0):
         example = corpus.KINDS["wrong"](habit, puzzle, rng)
