@@ -21,10 +21,11 @@ from epiverb.lab.traces import BRISK, PLAIN, Manner, Said
 from epiverb.lab.world import Attempt, Puzzle, family, pool
 
 FAMILY_SHARES = {"countdown-3": 0.45, "countdown-3-high": 0.15, "countdown-3-division": 0.22, "countdown-4": 0.18}
-VERDICT = 4.0
-"""Weight of the tokens on which all hangs and of which there are few: the two behind the last value of a try, by which a model
-says whether it has hit, and the first one under a context, by which it says whether it takes what it is shown."""
+VERDICT = 3.0
+"""Weight of the tokens on which all hangs and of which there are few: by which a model goes on behind the last value of a try, by
+which it says how far off that is, and by which it begins under a context, taking what it is shown or not."""
 _EQUALS, _ENDS = words.IDS[" = "], (words.IDS["."], words.IDS[". "])
+_HMM, _JUDGES = words.IDS["Hmm"], (words.IDS["that is "], words.IDS["seems "])
 TEMPLATES = {"analysis": 0.5, "sdpo-yaml": 0.5}
 
 
@@ -87,6 +88,8 @@ class Example:
             if ids[i] in _ENDS and ids[i - 2] == _EQUALS:
                 weights[i] *= VERDICT
                 weights[i + 1] *= VERDICT
+            if ids[i - 1] in _JUDGES or ids[i - 2] == _HMM:
+                weights[i] *= VERDICT
         return ids, weights
 
 
@@ -222,8 +225,7 @@ def _wrong(habit: Habit, puzzle: Puzzle, rng: random.Random) -> Example:
     content = _shown(puzzle, f"wrong@{_drawn(TEMPLATES, rng)}", wrong=shown)
     said, manner = traces.opened(think=habit.think), _manner(habit, rng)
     traces.tell(said, puzzle, misses[-1:], BRISK, rng)
-    if rng.random() < manner.doubt:
-        said.say("Wait, that is a mistake. ")
+    traces.judge(said, puzzle, misses[-1], manner, rng)
     tries = traces.search(puzzle, rng, used=misses[-1:])
     traces.tell(said, puzzle, tries, manner, rng, goes_on=True)
     return Example("wrong", puzzle, content, traces.close(said, tries[-1], rng, think=habit.think))
