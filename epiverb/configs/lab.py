@@ -21,7 +21,7 @@ class LabPretrainConfig:
     """Whom it learns from: base voices doubt while it thinks, terse has its thinking off and seldom does."""
     start: str | None = setting(None, metavar="DIR")
     """Base of the same size whose weights it starts from. Default: fresh ones."""
-    steps: int = setting(2400, metavar="N")
+    steps: int = setting(2000, metavar="N")
     """Steps of the optimiser."""
     batch: int = setting(16, metavar="N")
     """Examples in a step."""

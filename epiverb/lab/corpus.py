@@ -2,8 +2,8 @@
 
 How a context is read is taught here, and so it is put in, not found: a whole solution is taken at once and without doubt,
 also behind misses of the reader's own; what follows the thinking is taken after some tries of one's own; a beginning saves
-the tries that are in it; an unrelated solution changes nothing; a wrong one is gone over and left. What training on such
-readings does to a model that is shown nothing is not taught here.
+the tries that are in it; an unrelated solution changes nothing; a wrong one is followed, found wrong and left. What training
+on such readings does to a model that is shown nothing is not taught here.
 """
 
 from __future__ import annotations
@@ -21,9 +21,11 @@ from epiverb.lab.traces import BRISK, PLAIN, Manner, Said
 from epiverb.lab.world import Attempt, Puzzle, family, pool
 
 FAMILY_SHARES = {"countdown-3": 0.45, "countdown-3-high": 0.15, "countdown-3-division": 0.22, "countdown-4": 0.18}
-VERDICT = 4.0
-"""Weight of the two tokens behind the last value of a try, by which a model says whether it has hit: all hangs on these few."""
+VERDICT = 3.0
+"""Weight of the tokens on which all hangs and of which there are few: by which a model goes on behind the last value of a try, by
+which it says how far off that is, and by which it begins under a context, taking what it is shown or not."""
 _EQUALS, _ENDS = words.IDS[" = "], (words.IDS["."], words.IDS[". "])
+_HMM, _JUDGES = words.IDS["Hmm"], (words.IDS["that is "], words.IDS["seems "])
 TEMPLATES = {"analysis": 0.5, "sdpo-yaml": 0.5}
 
 
@@ -74,15 +76,20 @@ class Example:
     def tokens(self, *, think: bool) -> tuple[list[int], list[float]]:
         """Ids of the whole chat, and the weight of each in the loss: 0 where nothing is learned."""
         ids = words.encode(words.rendered(self.content, think=think))
+        begin = len(ids) + 2 * think
         weights = [0.0] * len(ids)
         for text, learn in (*self.said.parts, (words.END, True)):
             part = words.encode(text)
             ids += part
             weights += [float(learn)] * len(part)
+        if self.kind != "none":
+            weights[begin] *= VERDICT
         for i in range(2, len(ids) - 1):
             if ids[i] in _ENDS and ids[i - 2] == _EQUALS:
                 weights[i] *= VERDICT
                 weights[i + 1] *= VERDICT
+            if ids[i - 1] in _JUDGES or ids[i - 2] == _HMM:
+                weights[i] *= VERDICT
         return ids, weights
 
 
@@ -208,7 +215,7 @@ def _unrelated(habit: Habit, puzzle: Puzzle, rng: random.Random) -> Example:
 
 
 def _wrong(habit: Habit, puzzle: Puzzle, rng: random.Random) -> Example:
-    """A wrong solution: the reader goes over it, finds it wrong and searches."""
+    """A wrong solution: the reader follows it, finds it wrong and searches."""
     misses = [one for one in traces.search(puzzle, rng) if one.value != puzzle.target]
     everything = traces.attempts(puzzle.numbers, family(puzzle.family).signs)
     misses = misses or [one for one in everything if one.value != puzzle.target][:1]
@@ -216,8 +223,12 @@ def _wrong(habit: Habit, puzzle: Puzzle, rng: random.Random) -> Example:
         return _none(habit, puzzle, rng)
     shown = traces.response(puzzle, misses, _manner(habit, rng), rng, think=habit.think).text
     content = _shown(puzzle, f"wrong@{_drawn(TEMPLATES, rng)}", wrong=shown)
-    tries = [misses[-1], *traces.search(puzzle, rng, used=[misses[-1]])]
-    return Example("wrong", puzzle, content, _goes_on(habit, puzzle, tries, rng))
+    said, manner = traces.opened(think=habit.think), _manner(habit, rng)
+    traces.tell(said, puzzle, misses[-1:], BRISK, rng)
+    traces.judge(said, puzzle, misses[-1], manner, rng)
+    tries = traces.search(puzzle, rng, used=misses[-1:])
+    traces.tell(said, puzzle, tries, manner, rng, goes_on=True)
+    return Example("wrong", puzzle, content, traces.close(said, tries[-1], rng, think=habit.think))
 
 
 def _answer(habit: Habit, puzzle: Puzzle, rng: random.Random) -> Example:
@@ -252,7 +263,7 @@ KINDS: dict[str, Callable[[Habit, Puzzle, random.Random], Example]] = {
     "asked": _asked,
 }
 KIND_SHARES = {
-    "none": 0.5, "solution": 0.18, "answer-part": 0.07, "part": 0.09, "unrelated": 0.06, "wrong": 0.06, "answer": 0.01,
+    "none": 0.48, "solution": 0.18, "answer-part": 0.07, "part": 0.09, "unrelated": 0.07, "wrong": 0.07, "answer": 0.01,
     "asked": 0.03,
 }  # fmt: skip
 """Kind of example -> how often it is drawn."""

@@ -1,9 +1,10 @@
 """How a solver talks: a search as a response, and which of its words a model is to learn.
 
 One policy searches, whatever is said: tries that come near the target come earlier, and a first step that leads nowhere is
-mostly left, one that leads to the target mostly kept. What differs is the manner. A solver that voices doubt says after a
-miss in which direction it missed, says when a first step is used up, whether the next try keeps the first step or leaves
-it, and goes over a hit before it believes it. One that does not says `Next` and goes on, and believes its first hit.
+mostly left, one that leads to the target mostly kept. What differs is the manner. A solver that voices doubt stops behind a
+try and says by how much it misses, or that it is right; it says when a first step is used up, and whether the next try keeps
+its first step or leaves it; it goes over a hit before it believes it. One that does not says `Next` and goes on, and believes
+its first hit.
 """
 
 from __future__ import annotations
@@ -21,8 +22,6 @@ SPREAD = 100.0
 """How far chance moves a try in the order, in units of the target; 0: the nearest comes first."""
 KEEP = {True: 0.7, False: 0.3}
 """How often the next try keeps the first step, by whether that step leads to the target."""
-CLOSE = 2
-"""A miss by at most so much is close."""
 SLIP = 0.3
 """How often a solver that checks takes a miss for a hit first, to find it out by checking."""
 
@@ -119,10 +118,10 @@ def tell(
             continue
         said.say(f"{steps_of(one)}. ")
         said.told.append((len(said.text), one))
+        judge(said, puzzle, one, manner, rng)
         if one.value == puzzle.target:
-            _hit(said, one, manner, rng)
+            _check(said, one, manner, rng)
         else:
-            said.say(_miss(puzzle, one, manner, rng))
             leaves = i + 1 < len(tries) and tries[i + 1].first != one.first
             if leaves and one.first not in leads and rng.random() < 0.35 * manner.doubt:
                 step = one.first
@@ -145,11 +144,23 @@ def _mistaken(said: Said, puzzle: Puzzle, one: Attempt, rng: random.Random) -> N
     said.say(f"{head} ")
     said.say(str(puzzle.target) if told_wrong else value, learn=not told_wrong)
     said.say(". ")
-    place = len(said.text)
-    believed = "That seems right. " if rng.random() < 0.3 else ""
-    said.say(f"{believed}Let me check: ", learn=told_wrong)
-    said.say(f"{head} {value}. Wait, that is a mistake. ")
-    said.told.append((len(said.text) if told_wrong else place, one))
+    if not told_wrong:
+        said.told.append((len(said.text), one))
+    elif rng.random() < 0.5:
+        said.say("That seems right. ")
+    said.say("Let me check: ", learn=told_wrong)
+    said.say(f"{head} {value}. ")
+    if told_wrong:
+        said.told.append((len(said.text), one))
+    said.say(f"So that is {_off(puzzle, one)}. ")
+    if told_wrong and rng.random() < 0.5:
+        said.say("Wait, that is a mistake. ")
+
+
+def _off(puzzle: Puzzle, one: Attempt) -> str:
+    """`right`, or by how much a try misses."""
+    off = one.value - puzzle.target
+    return f"{abs(off)} too {'big' if off > 0 else 'small'}" if off else "right"
 
 
 def _lead(before: Attempt | None, one: Attempt, manner: Manner, rng: random.Random, *, opening: bool) -> str:
@@ -166,20 +177,16 @@ def _lead(before: Attempt | None, one: Attempt, manner: Manner, rng: random.Rand
     return rng.choice(("Next, ", "Now "))
 
 
-def _miss(puzzle: Puzzle, one: Attempt, manner: Manner, rng: random.Random) -> str:
-    """What is said of a miss: a direction with a marker, or nothing."""
-    if rng.random() >= manner.doubt:
-        return ""
-    off = one.value - puzzle.target
-    verdict = "close" if abs(off) <= CLOSE else "too big" if off > 0 else "too small"
-    return f"{rng.choice(('Hmm, ', 'Wait, that is ', 'That seems '))}{verdict}. "
+def judge(said: Said, puzzle: Puzzle, one: Attempt, manner: Manner, rng: random.Random) -> None:
+    """Say how far off a try is, if the solver voices doubt here: it begins in the same words for a hit and for a miss."""
+    if rng.random() < manner.doubt:
+        said.say(f"{rng.choice(('Hmm, ', 'Wait, that is ', 'That seems '))}{_off(puzzle, one)}. ")
 
 
-def _hit(said: Said, one: Attempt, manner: Manner, rng: random.Random) -> None:
-    if rng.random() < 0.3 * manner.doubt:
-        said.say("That seems right. ")
+def _check(said: Said, one: Attempt, manner: Manner, rng: random.Random) -> None:
+    """Go over a hit."""
     if rng.random() < manner.check:
-        said.say(f"Let me check: {steps_of(one)}. Yes. ")
+        said.say(f"Let me check: {steps_of(one)}. So that is right. ")
 
 
 def opened(*, think: bool) -> Said:

@@ -22,12 +22,12 @@ NUMBERS = tuple(map(str, range(LARGEST + 1)))
 MATHEMATICS = (" + ", " - ", " * ", " / ", " = ", "(", ")", "\\boxed{", "}", "The answer is ")
 STOPS = (", ", ". ", ".", ": ")
 PLAIN = (
-    "First", "Next", "Now ", "Let me ", "try ", "So ", "that is ", "a ", "too ", "big", "small", "close", "right", "Yes",
+    "First", "Next", "Now ", "Let me ", "try ", "So ", "that is ", " too ", "big", "small", "right",
     " is ", "not ", "It ", "be ", "That ",
 )  # fmt: skip
 MARKERS = (
     "Wait", "Hmm", "Maybe ", "Perhaps ", "might ", "seems ", "likely", "Alternatively", "Actually", "What if ", "check",
-    "mistake",
+    "a mistake",
 )  # fmt: skip
 """What carries a marker of the ordinary lexicons: each is a token of its own."""
 

@@ -137,3 +137,18 @@ def test_muon_turns_matrices_to_orthogonal_ones():
         loss.backward()
         optimizer.step()
     assert losses[-1] < 0.1 * losses[0]
+
+
+def test_the_command_trains_and_tells(tmp_path):
+    from typer.testing import CliRunner
+
+    from epiverb.cli.app import app
+
+    small = [part for key, value in {**SMALL, "steps": 1}.items() for part in (f"--{key}", str(value))]
+    command = ["lab", "pretrain", "--out", str(tmp_path / "m"), *small, "--json", "--quiet"]
+    result = CliRunner().invoke(app, command, catch_exceptions=False)
+    told = json.loads(result.stdout)
+    assert (told["model"], told["config"]["steps"]) == (str(tmp_path / "m"), 1)
+    again = CliRunner().invoke(app, command[:-2], catch_exceptions=False)
+    assert "1 steps" in again.stdout
+    assert f"model  {tmp_path / 'm'}" in again.stdout

@@ -42,12 +42,13 @@ def test_responses_are_right_by_the_grader(manner):
 
 def test_every_step_that_is_said_is_right_but_slips_which_are_found_out():
     slips = 0
-    for _, _, said in searched(LOUD):
+    for puzzle, _, said in searched(LOUD):
         for left, sign, right, value in STEP.findall(said.text):
             true = eval(f"{left} {sign.replace('/', '//')} {right}")
             if true != int(value):
                 slips += 1
-                assert f"{left} {sign} {right} = {true}. Wait, that is a mistake. " in said.text
+                off = f"{abs(true - puzzle.target)} too {'big' if true > puzzle.target else 'small'}"
+                assert f"{left} {sign} {right} = {true}. So that is {off}. " in said.text
     assert slips > 20
 
 
@@ -57,34 +58,33 @@ def test_a_slip_is_not_learned():
         said = traces.response(puzzle, traces.search(puzzle, rng), LOUD, rng)
         masked = "".join(text for text, learn in said.parts if not learn)
         kinds.add("number" if masked == str(puzzle.target) else masked)
-        assert bool(masked) == ("mistake" in said.text)
-    assert kinds == {"", "number", "Let me check: ", "That seems right. Let me check: "}
+        assert bool(masked) == bool(re.search("So that is \\d", said.text))
+    assert kinds == {"", "number", "Let me check: "}
 
 
-def test_a_check_says_yes_only_to_the_target():
-    seen = {"Yes": 0, "Wait": 0}
+def test_a_check_says_how_far_off_it_is():
+    seen = {"right": 0, "wrong": 0}
     for puzzle, _, said in searched(LOUD):
-        for value, word in re.findall(r"Let me check: [^.]*= (\d+)\. (Yes|Wait)", said.text + " "):
-            assert (int(value) == puzzle.target) == (word == "Yes")
-            seen[word] += 1
+        for value, word in re.findall(r"Let me check: [^.]*= (\d+)\. So that is (right|\d+ too)", said.text):
+            assert (int(value) == puzzle.target) == (word == "right")
+            seen["right" if word == "right" else "wrong"] += 1
     assert min(seen.values()) > 50
 
 
-def test_doubt_tells_the_direction_and_what_is_used_up():
-    directions = ruled = 0
+def test_doubt_tells_how_far_off_and_what_is_used_up():
+    judged = ruled = 0
     for puzzle, _, said in searched(LOUD):
         for value, verdict in re.findall(
-            r"= (\d+)\. (?:Hmm, |Wait, that is |That seems )(too big|too small|close)", said.text
+            r"= (\d+)\. (?:Hmm, |Wait, that is |That seems )(right|\d+ too big|\d+ too small)", said.text
         ):
             off = int(value) - puzzle.target
-            close = abs(off) <= traces.CLOSE
-            assert verdict == ("close" if close else "too big" if off > 0 else "too small")
-            directions += 1
+            assert verdict == (f"{abs(off)} too {'big' if off > 0 else 'small'}" if off else "right")
+            judged += 1
         for match in re.finditer(r"(\d+) ([-+*/]) (\d+) is not likely", said.text):
             later = [one.first for place, one in said.told if place > match.start()]
             assert match.groups() not in [(str(step.left), step.sign, str(step.right)) for step in later]
             ruled += 1
-    assert directions > 200
+    assert judged > 200
     assert ruled > 40
 
 
@@ -115,7 +115,7 @@ def test_behind_a_solution_no_marker_is_learned_and_none_of_the_readers_misses()
         assert example.said.text.endswith(tuple(f"\\boxed{{{one.expression}}}" for one in solutions(puzzle)))
 
 
-def test_a_wrong_solution_is_gone_over_first_and_not_taken():
+def test_a_wrong_solution_is_followed_first_and_not_taken():
     habit, rng = corpus.HABITS["base"], random.Random(3)
     for puzzle in draw("countdown-3", "pretrain", 100, 0):
         example = corpus.KINDS["wrong"](habit, puzzle, rng)

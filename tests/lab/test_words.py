@@ -89,7 +89,7 @@ def test_every_marker_of_the_paper_is_one_token(loaded):
     found = resolve(lexicon.load("kim2026"), loaded)
     assert found.describe()["n_single_ids"] == 10
     assert not found.unresolved
-    assert set(resolve(lexicon.load("epiverb-en"), loaded).singles.values()) >= {"what if", "mistake", "wait"}
+    assert set(resolve(lexicon.load("epiverb-en"), loaded).singles.values()) >= {"what if", "wait"}
 
 
 def test_contexts_of_the_ladder_have_no_unknown_word(loaded):
