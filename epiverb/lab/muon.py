@@ -45,11 +45,12 @@ class Muon(torch.optim.Optimizer):
                     weight.mul_(1 - group["lr"] * group["weight_decay"]).add_(turned, alpha=-scale)
 
     def _direction(self, weight: Tensor, momentum: float) -> Tensor:
-        state = self.state[weight]
+        state, gradient = self.state[weight], weight.grad
+        assert gradient is not None
         if "momentum" not in state:
             state["momentum"] = torch.zeros_like(weight)
-        kept = state["momentum"].lerp_(weight.grad, 1 - momentum)
-        return weight.grad.lerp(kept, momentum)
+        kept: Tensor = state["momentum"].lerp_(gradient, 1 - momentum)
+        return gradient.lerp(kept, momentum)
 
 
 def orthogonal(matrices: Tensor) -> Tensor:

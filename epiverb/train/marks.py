@@ -75,7 +75,7 @@ class Marks:
                 "prompt": pl.Series(prompts, dtype=pl.String),
                 "finish_reason": pl.Series(["stop" if end else "length" for end in ended], dtype=pl.String),
             }
-        ).with_columns(loops.find(texts, flat)["loop_start"], words.count(texts, flat))
+        ).with_columns(loops.find(texts, flat)["loop_start"], words.count(texts))
         hits = self._matcher.hits(thinking.annotate(frame), flat)
         start, end = self._spans(own, texts, flat)
         classes, lost = self._classes(own, start, end, texts, hits)
