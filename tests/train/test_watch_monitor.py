@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import resource
 import signal
 import subprocess
@@ -194,6 +195,7 @@ while True:
     run_step(watch, step)
     watch.close_step(step)
     step += 1
+    print(step, flush=True)
 """
 
 
@@ -204,8 +206,9 @@ def test_killed_in_the_middle_of_a_write(tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-c", WRITER, str(tmp_path)], cwd=root, env=environment, stdout=subprocess.PIPE
     )
-    process.stdout.readline()
-    time.sleep(0.8)
+    for _ in range(4):  # begun, and three steps: a busy machine may take seconds for them
+        process.stdout.readline()
+    time.sleep(random.uniform(0, 0.05))
     process.send_signal(signal.SIGKILL)
     process.wait()
     record = finish(tmp_path)
