@@ -16,6 +16,8 @@ from epiverb.resources import folder
 from epiverb.text import lexicon
 
 pytest.importorskip("torch")
+if not (folder("data") / "lab" / "base").is_dir():
+    pytest.skip("no base of the lab is shipped yet: docs/LOG.md says why", allow_module_level=True)
 BASES = ("base", "terse")
 
 
