@@ -39,12 +39,13 @@ class Muon(torch.optim.Optimizer):
                 if weight.grad is not None:
                     shapes[weight.shape].append(weight)
             for shape, weights in shapes.items():
-                directions = torch.stack([self._direction(weight, weight.grad, group["momentum"]) for weight in weights])
+                directions = torch.stack([self._direction(weight, group["momentum"]) for weight in weights])
                 scale = group["lr"] * max(1.0, shape[0] / shape[1]) ** 0.5
                 for weight, turned in zip(weights, orthogonal(directions), strict=True):
                     weight.mul_(1 - group["lr"] * group["weight_decay"]).add_(turned, alpha=-scale)
 
-    def _direction(self, weight: Tensor, gradient: Tensor, momentum: float) -> Tensor:
+    def _direction(self, weight: Tensor, momentum: float) -> Tensor:
+        gradient = weight.grad if weight.grad is not None else torch.zeros_like(weight)
         state = self.state[weight]
         if "momentum" not in state:
             state["momentum"] = torch.zeros_like(weight)
