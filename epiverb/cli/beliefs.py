@@ -10,6 +10,8 @@ from epiverb.cli.summary import _table, interval, number
 from epiverb.cli.terminal import printable
 
 Figure = dict[str, Any]
+ROOMY = 130
+"""Columns of a terminal in which every figure of a signal stands beside the others."""
 STAGES = ("agreement", "beliefs", "mi", "signals")
 TOP = 25
 """Signals in the table; all are in --json and score.json."""
@@ -129,17 +131,24 @@ def _print_signals(console: Any, arm: dict[str, Any]) -> None:
     head = f"\nSignals of a right answer ({of})" if of else "\nSignals of a right answer"
     told = f"{head}: {arm['n_traces']:,} graded traces of {arm['n_problems']:,} problems, {100 * arm['accuracy']:.1f}% right"
     names = ("within problems", "of them", "pooled", "PRR", "finished", "AURC", "ECE")
-    table = _table(told, "signal", *names)
+    shown = len(names) if console.width >= ROOMY else 3  # columns that are squeezed break figures
+    table = _table(told, "signal", *names[:shown])
     table.columns[0].no_wrap = True
     for row in arm["rows"][:TOP]:
-        few = [interval(row[name]) for name in ("auroc", "prr")]
-        plain = [number(row[name]["value"]) for name in ("within_finished", "aurc", "ece")]
-        table.add_row(printable(row["name"]), interval(row["within"]), f"{row['within']['n_problems']:,}", *few, *plain)
+        pooled, prr = (interval(row[name]) for name in ("auroc", "prr"))
+        plain = (number(row[name]["value"]) for name in ("within_finished", "aurc", "ece"))
+        if shown < len(names):
+            pooled = number(row["auroc"]["value"])
+        cells = (interval(row["within"]), f"{row['within']['n_problems']:,}", pooled, prr, *plain)
+        table.add_row(printable(row["name"]), *cells[:shown])
     console.print(table)
     if len(arm["rows"]) > TOP:
         console.print(Text(f"{len(arm['rows']) - TOP} more signals in score.json.", "dim"))
     said = (
         "AUROC within problems, of all traces pooled, and within problems of finished traces alone: above 0.5 a higher value "
         "goes with right answers. AURC and ECE: lower is better. The other intervals are in score.json."
+        if shown == len(names)
+        else "AUROC within problems, and of all traces pooled: above 0.5 a higher value goes with right answers. The rest "
+        "is in score.json."
     )
     console.print(Text(said, "dim"))

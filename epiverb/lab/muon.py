@@ -45,11 +45,11 @@ class Muon(torch.optim.Optimizer):
                     weight.mul_(1 - group["lr"] * group["weight_decay"]).add_(turned, alpha=-scale)
 
     def _direction(self, weight: Tensor, momentum: float) -> Tensor:
-        state, gradient = self.state[weight], weight.grad
-        assert gradient is not None
+        gradient = weight.grad if weight.grad is not None else torch.zeros_like(weight)
+        state = self.state[weight]
         if "momentum" not in state:
             state["momentum"] = torch.zeros_like(weight)
-        kept: Tensor = state["momentum"].lerp_(gradient, 1 - momentum)
+        kept = state["momentum"].lerp_(gradient, 1 - momentum)
         return gradient.lerp(kept, momentum)
 
 

@@ -81,7 +81,7 @@ def search(
     leads = {one.first for one in everything if one.value == puzzle.target}
     keys = [abs(one.value - puzzle.target) * rng.uniform(0.2, 1.8) + rng.uniform(0, SPREAD) for one in everything]
     left = [everything[i] for i in sorted(range(len(keys)), key=keys.__getitem__)]
-    last = first and first.first
+    last = first.first if first else None
     done: list[Attempt] = []
     while left and len(done) < most - 1:
         keep = last is not None and ((first and last == first.first) or rng.random() < KEEP[last in leads])
