@@ -22,10 +22,9 @@ from epiverb.lab.world import Attempt, Puzzle, family, pool
 
 FAMILY_SHARES = {"countdown-3": 0.45, "countdown-3-high": 0.15, "countdown-3-division": 0.22, "countdown-4": 0.18}
 VERDICT = 3.0
-"""Weight of the tokens on which all hangs and of which there are few: by which a model goes on behind the last value of a try, by
-which it says how far off that is, and by which it begins under a context, taking what it is shown or not."""
+"""Weight of the tokens on which all hangs and of which there are few: by which a model goes on behind the last value of a try,
+and by which it begins under a context, taking what it is shown or not."""
 _EQUALS, _ENDS = words.IDS[" = "], (words.IDS["."], words.IDS[". "])
-_HMM, _JUDGES = words.IDS["Hmm"], (words.IDS["that is "], words.IDS["seems "])
 TEMPLATES = {"analysis": 0.5, "sdpo-yaml": 0.5}
 
 
@@ -88,8 +87,6 @@ class Example:
             if ids[i] in _ENDS and ids[i - 2] == _EQUALS:
                 weights[i] *= VERDICT
                 weights[i + 1] *= VERDICT
-            if ids[i - 1] in _JUDGES or ids[i - 2] == _HMM:
-                weights[i] *= VERDICT
         return ids, weights
 
 

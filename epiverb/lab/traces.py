@@ -2,7 +2,7 @@
 
 One policy searches, whatever is said: tries that come near the target come earlier, and a first step that leads nowhere is
 mostly left, one that leads to the target mostly kept. What differs is the manner. A solver that voices doubt stops behind a
-try and says by how much it misses, or that it is right; it says when a first step is used up, and whether the next try keeps
+try and works out by how much it misses, or that it is right; it says when a first step is used up, and whether the next try keeps
 its first step or leaves it; it goes over a hit before it believes it. One that does not says `Next` and goes on, and believes
 its first hit.
 """
@@ -121,7 +121,7 @@ def tell(
         said.told.append((len(said.text), one))
         judge(said, puzzle, one, manner, rng)
         if one.value == puzzle.target:
-            _check(said, one, manner, rng)
+            _check(said, puzzle, one, manner, rng)
         else:
             leaves = i + 1 < len(tries) and tries[i + 1].first != one.first
             if leaves and one.first not in leads and rng.random() < 0.35 * manner.doubt:
@@ -153,15 +153,16 @@ def _mistaken(said: Said, puzzle: Puzzle, one: Attempt, rng: random.Random) -> N
     said.say(f"{head} {value}. ")
     if told_wrong:
         said.told.append((len(said.text), one))
-    said.say(f"So that is {_off(puzzle, one)}. ")
+    said.say(f"{_off(puzzle, one)}. ")
     if told_wrong and rng.random() < 0.5:
         said.say("Wait, that is a mistake. ")
 
 
 def _off(puzzle: Puzzle, one: Attempt) -> str:
-    """`right`, or by how much a try misses."""
-    off = one.value - puzzle.target
-    return f"{abs(off)} too {'big' if off > 0 else 'small'}" if off else "right"
+    """By how much a try misses, worked out: `15 - 9 = 6 too big`, `9 - 9 = 0, right`."""
+    high, low = max(one.value, puzzle.target), min(one.value, puzzle.target)
+    verdict = ", right" if high == low else f" too {'big' if one.value == high else 'small'}"
+    return f"{high} - {low} = {high - low}{verdict}"
 
 
 def _lead(before: Attempt | None, one: Attempt, manner: Manner, rng: random.Random, *, opening: bool) -> str:
@@ -179,15 +180,15 @@ def _lead(before: Attempt | None, one: Attempt, manner: Manner, rng: random.Rand
 
 
 def judge(said: Said, puzzle: Puzzle, one: Attempt, manner: Manner, rng: random.Random) -> None:
-    """Say how far off a try is, if the solver voices doubt here: it begins in the same words for a hit and for a miss."""
+    """Work out how far off a try is, if the solver voices doubt here: in the same words for a hit and for a miss."""
     if rng.random() < manner.doubt:
-        said.say(f"{rng.choice(('Hmm, ', 'Wait, that is ', 'That seems '))}{_off(puzzle, one)}. ")
+        said.say(f"{rng.choice(('Hmm, ', 'Wait, '))}{_off(puzzle, one)}. ")
 
 
-def _check(said: Said, one: Attempt, manner: Manner, rng: random.Random) -> None:
+def _check(said: Said, puzzle: Puzzle, one: Attempt, manner: Manner, rng: random.Random) -> None:
     """Go over a hit."""
     if rng.random() < manner.check:
-        said.say(f"Let me check: {steps_of(one)}. So that is right. ")
+        said.say(f"Let me check: {steps_of(one)}. {_off(puzzle, one)}. ")
 
 
 def opened(*, think: bool) -> Said:
