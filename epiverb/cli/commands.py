@@ -72,6 +72,12 @@ COMMANDS: dict[str, Command] = {
         )
         for method, name in (("sft", "SftTrainConfig"), ("grpo", "GrpoConfig"), ("sdpo", "SdpoConfig"))
     },
+    "demo": Command(
+        "epiverb.configs.demo:DemoConfig",
+        "epiverb.verbs.demo:demo",
+        "epiverb.cli.demo:print_demo",
+        progress="epiverb.cli.demo:progress",
+    ),
     "validate": Command(
         "epiverb.configs.lexicons:ValidateConfig",
         "epiverb.verbs.lexicons:validate",
@@ -134,6 +140,7 @@ SHORT = {
     "show": "One trace with its markers coloured.",
     "ls": "Lexicons, formats, measures, tables.",
     "lexicon": "Check or show a lexicon.",
+    "demo": "The effect on this computer: two trainings, and a page that tells them.",
     "lab pretrain": "A base of the lab, from scratch.",
     "config": "The settings of a command as YAML.",
 }

@@ -33,7 +33,20 @@ MATRICES = 5.0
 """Learning rate of the matrices, which Muon turns, as a multiple of the embeddings', which Adam trains."""
 CHECKPOINT, LOG, RECORD = "checkpoint.pt", "training.csv", "training.json"
 COLUMNS = ("step", "tokens", "loss", "rate", "seconds")
-_SHAPING = ("habit", "start", "steps", "batch", "rate", "hidden", "layers", "heads", "precision", "threads", "compile", "seed")
+_SHAPING = (
+    "habit",
+    "start",
+    "steps",
+    "batch",
+    "rate",
+    "hidden",
+    "layers",
+    "heads",
+    "precision",
+    "threads",
+    "compile",
+    "seed",
+)
 """Settings that make it this model and no other."""
 
 
