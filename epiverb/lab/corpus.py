@@ -148,16 +148,20 @@ def _peer(habit: Habit, puzzle: Puzzle, rng: random.Random) -> Said:
 
 
 def _solution(habit: Habit, puzzle: Puzzle, rng: random.Random) -> Example:
-    """A whole solution: taken at once, behind misses of the reader's own too, which are not learned."""
+    """A whole solution: taken at once, behind misses of the reader's own too, which are not learned.
+
+    Most often it is taken as soon as a miss is told, before anything is thought of that: a teacher is asked there what it
+    would say, and one that learned to take the solution only behind its own doubt would ask a student to go on doubting.
+    """
     peer = _peer(habit, puzzle, rng)
     hit = peer.told[-1][1]
     content = _shown(puzzle, f"solution@{_drawn(TEMPLATES, rng)}", solution=peer.text)
     misses = [one for one in traces.search(puzzle, rng) if one.value != puzzle.target]
-    misses = misses[: rng.choices((0, 1, 2, 3, 5), (35, 25, 18, 14, 8))[0]]
+    misses = misses[: rng.choices((0, 1, 2, 3, 5), (25, 28, 20, 17, 10))[0]]
     manner, said = _manner(habit, rng), traces.opened(think=habit.think)
     said.parts = [(text, True) for text, _ in said.parts]
     opening = said.parts.copy()
-    traces.tell(said, puzzle, misses, manner, rng)
+    traces.tell(said, puzzle, misses, manner, rng, bare=rng.random() < 0.7)
     said.parts = opening + [(text, False) for text, _ in said.parts[len(opening) :]]
     if misses and rng.random() < 0.15:  # the reader has come to a solution by itself: that will do
         said.say(f"{rng.choice(('Next, ', 'Now ', 'Maybe '))}{traces.steps_of(hit)}. ", learn=False)

@@ -103,12 +103,20 @@ def steps_of(attempt: Attempt) -> str:
 
 
 def tell(
-    said: Said, puzzle: Puzzle, tries: list[Attempt], manner: Manner, rng: random.Random, *, goes_on: bool = False
+    said: Said,
+    puzzle: Puzzle,
+    tries: list[Attempt],
+    manner: Manner,
+    rng: random.Random,
+    *,
+    goes_on: bool = False,
+    bare: bool = False,
 ) -> None:
     """Say the tries one after the other, with what the solver thinks of each.
 
     Args:
         goes_on: something was tried before, so that the first of these is not the first.
+        bare: the last one ends with its value; nothing is thought of it.
     """
     slip, leads = _slip(puzzle, tries, manner, rng), {one.first for one in solutions(puzzle)}
     for i, one in enumerate(tries):
@@ -119,6 +127,8 @@ def tell(
             continue
         said.say(f"{steps_of(one)}. ")
         said.told.append((len(said.text), one))
+        if bare and i == len(tries) - 1:
+            return
         judge(said, puzzle, one, manner, rng)
         if one.value == puzzle.target:
             _check(said, puzzle, one, manner, rng)
