@@ -169,7 +169,7 @@ def _solution(habit: Habit, puzzle: Puzzle, rng: random.Random) -> Example:
         said.say(rng.choice(("Next, ", "Now ", "Maybe ", "Perhaps ", "Alternatively, ")), learn=False)
         said.say(f"{traces.steps_of(hit)}. ")
     else:
-        traces.tell(said, puzzle, [hit], BRISK, rng)
+        traces.tell(said, puzzle, [hit], BRISK, rng, goes_on=bool(misses))
     return Example("solution", puzzle, content, traces.close(said, hit, rng, think=habit.think))
 
 

@@ -34,12 +34,12 @@ class Manner:
     """Chance that a place for doubt is used for it."""
     check: float = 0.0
     """Chance that a hit is gone over."""
-    brisk: bool = False
-    """Says its tries as facts: they were shown to it."""
 
 
 PLAIN = Manner(0.0)
-BRISK = Manner(0.0, brisk=True)
+BRISK = Manner(0.0)
+"""Of one to whom a solution was shown: in words that others use, too. Where a teacher's words are none that a student would ever
+say, their Jensen-Shannon divergence is at its ceiling and has no gradient."""
 
 
 @dataclass
@@ -176,17 +176,15 @@ def _off(puzzle: Puzzle, one: Attempt) -> str:
 
 
 def _lead(before: Attempt | None, one: Attempt, manner: Manner, rng: random.Random, *, opening: bool) -> str:
-    if manner.brisk:
-        return "So "
     if opening:
         if rng.random() < 0.3 * manner.doubt:
             return rng.choice(("Maybe ", "Perhaps "))
-        return rng.choice(("Let me try ", "First, "))
+        return rng.choice(("Let me try ", "First, ", "So "))
     if rng.random() < 0.7 * manner.doubt:
         if before is not None and before.first == one.first:
             return rng.choice(("Maybe ", "Perhaps ", "It might be "))
         return rng.choice(("Alternatively, ", "Actually, ", "What if "))
-    return rng.choice(("Next, ", "Now "))
+    return rng.choice(("Next, ", "Now ", "So "))
 
 
 def judge(said: Said, puzzle: Puzzle, one: Attempt, manner: Manner, rng: random.Random) -> None:
