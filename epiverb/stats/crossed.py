@@ -3,8 +3,8 @@
 Two problems may be alike and two trainings may differ; an interval over problems alone knows nothing of the second, one over
 pooled traces of neither. Seeds and problems are left out one at a time, and the two variances of this jackknife are added. A
 problem's noise in one training is in both, so that the sum is a little too large. Bounds are of the t distribution with the
-degrees of freedom of Satterthwaite, since five seeds are few: docs/design/claims.md has the coverage by simulation, and that of the
-bootstrap of both sides, which is too narrow where trainings differ.
+degrees of freedom of Satterthwaite, since five seeds are few. docs/design/claims.md has its coverage by simulation, and that
+of the bootstrap over both sides, which is too narrow where trainings differ.
 """
 
 from __future__ import annotations

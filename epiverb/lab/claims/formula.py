@@ -1,7 +1,8 @@
 """The figure that a claim is about, as a formula: `accuracy(sdpo, far) - accuracy(base, far)`.
 
 A call is a quantity of an arm (`quantities.py`): its first argument the arm, or a step of it as in `sdpo.seen`, its second
-the group of benchmarks, the rest filters. `log`, `mean`, `spearman` and `slope` are functions of what quantities give. Names may hold hyphens, so that a minus stands between spaces. What is not arithmetic is refused.
+the group of benchmarks, the rest filters. `log`, `mean`, `spearman` and `slope` are functions of what quantities give. Names
+may hold hyphens, so that a minus stands between spaces. What is not arithmetic is refused.
 """
 
 from __future__ import annotations

@@ -22,8 +22,8 @@ from epiverb.run import Run
 from epiverb.schema import EPISTEMIC
 from epiverb.text import lexicon as lexicons
 
-LEXICON = "kim2026"
-"""The published counter, unless a formula says `lexicon=epiverb-en`."""
+LEXICON, OTHER = "kim2026", "epiverb-en"
+"""The published counter, by which claims are decided, and the one that is shown beside it."""
 KEY = ["benchmark", "problem_id"]
 CELLS = [*KEY, "key", "above", "below"]
 """Columns of what a quantity gives: `above` over `below`, a row a problem, and a word (`key`) where it looks at words."""
@@ -38,6 +38,8 @@ class Runs:
 
     out: Path
     scale: Scale
+    lexicon: str = LEXICON
+    """Whose markers are counted where a formula does not say."""
 
     def folder(self, call: Call, seed: int) -> Path:
         """Where the run lies that a call asks of, with a seed."""
@@ -98,7 +100,7 @@ def _log(n: int) -> float:
 @cache
 def _epistemic_words() -> frozenset[str]:
     """Words that carry a marker: the published ten, and epiverb's own single words."""
-    names = (LEXICON, "epiverb-en")
+    names = (LEXICON, OTHER)
     forms = {
         form
         for name in names
@@ -150,13 +152,17 @@ def _value(runs: Runs, call: Call, seed: int, name: str) -> pl.DataFrame:
     return _means(_values(runs, call, seed, name), pl.col("value"))
 
 
-def _markers(runs: Runs, call: Call, seed: int, lexicon: str = LEXICON) -> pl.DataFrame:
-    return _value(runs, call, seed, f"count/{lexicon}")
+def _markers(runs: Runs, call: Call, seed: int, lexicon: str | None = None) -> pl.DataFrame:
+    return _value(runs, call, seed, f"count/{lexicon or runs.lexicon}")
 
 
-def _density(runs: Runs, call: Call, seed: int, lexicon: str = LEXICON) -> pl.DataFrame:
+def _density(runs: Runs, call: Call, seed: int, lexicon: str | None = None) -> pl.DataFrame:
     """Markers over thousands of tokens, both summed."""
-    rows = _values(runs, call, seed, f"count/{lexicon}").filter(pl.col("n_tokens").is_not_null()).group_by(KEY)
+    rows = (
+        _values(runs, call, seed, f"count/{lexicon or runs.lexicon}")
+        .filter(pl.col("n_tokens").is_not_null())
+        .group_by(KEY)
+    )
     sums = rows.agg(pl.col("value").mean().alias("above"), (pl.col("n_tokens").mean() / 1000).alias("below"))
     return sums.with_columns(pl.lit(None, pl.String).alias("key")).collect()
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from epiverb.errors import ConfigError, DataError
 from epiverb.lab.claims.plan import SCALES, Scale, Step, arm, here, plan, scale
-from epiverb.lab.claims.quantities import Runs
+from epiverb.lab.claims.quantities import LEXICON, OTHER, Runs
 from epiverb.lab.claims.registry import Claim
 from epiverb.lab.claims.runner import is_done, record
-from epiverb.lab.claims.verdict import as_dict, measured, verdict
+from epiverb.lab.claims.verdict import Test, as_dict, measured, verdict
 from epiverb.resources import folder
 from epiverb.schema import SCHEMA_VERSION
+from epiverb.text import lexicon as lexicons
 
 NOT_RUN = "not run"
 
@@ -45,22 +47,31 @@ def commands(claim: Claim, where: Scale, seeds: int = 1) -> list[str]:
 
 
 def scored(claim: Claim, runs: Runs, seeds: dict[str, list[int]]) -> dict[str, Any]:
-    """A claim with the figures of its tests, as far as their arms are there.
+    """A claim with the figures of its tests, as far as their arms are there; commands are those of the arms.
 
     Args:
         seeds: arm -> seeds of which all steps are there.
     """
-    told = listed(claim)
+    told = {name: value for name, value in listed(claim).items() if name != "commands"}
     why = claim.lacks(runs.scale) or _lacking(claim, seeds)
     if why:
         return told | {"reason": why}
     try:
         found = [measured(runs, test, seeds) for test in claim.tests]
+        other = [_counted(runs, test, seeds) for test in claim.tests]
     except DataError as error:
         return told | {"reason": str(error)}
     outcomes = [one.outcome(len(found)) for one in found]
-    tests = [as_dict(one, outcome) for one, outcome in zip(found, outcomes, strict=True)]
+    tests = [as_dict(*one) for one in zip(found, outcomes, other, strict=True)]
     return told | {"verdict": verdict(outcomes), "tests": tests}
+
+
+def _counted(runs: Runs, test: Test, seeds: dict[str, list[int]]) -> dict[str, Any] | None:
+    """A test's figure by the other lexicon; None: it counts no markers, or by one that it names."""
+    calls = [call for call in test.formula.calls if call.quantity in ("markers", "density")]
+    if not calls or any("lexicon" in dict(call.options) for call in calls):
+        return None
+    return measured(replace(runs, lexicon=OTHER), test, seeds).figures[0].as_dict()
 
 
 def _lacking(claim: Claim, seeds: dict[str, list[int]]) -> str | None:
@@ -91,6 +102,7 @@ def scorecard(claims: Sequence[Claim], steps: Sequence[Step], runs: Runs, models
         "scale": runs.scale.name,
         "models": models,
         "out": str(runs.out),
+        "lexicons": {name: lexicons.load(name).sha256 for name in (LEXICON, OTHER)},
         "arms": {name: _arm(name, steps, seeds[name], runs.out) for name in used},
         "claims": [scored(claim, runs, seeds) for claim in claims],
     }

@@ -146,11 +146,22 @@ def _ratio(above: Array, below: Array, by_seed: Array, by_problem: Array) -> Arr
         return sums[0] / sums[1]
 
 
-def as_dict(found: Found, outcome: str) -> dict[str, Any]:
-    """Plain values: the test, its figure, and where it has one a word, that of each."""
+def as_dict(found: Found, outcome: str, other: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Plain values: the test, its figure, and where it has one a word, that of each.
+
+    Args:
+        other: the figure by another lexicon.
+    """
     test = found.test
     rows = [{"key": key, **figure.as_dict()} for key, figure in zip(found.keys, found.figures, strict=True)]
-    told = {"says": test.says, "value": test.value, "expect": test.expect, "unit": test.unit, "outcome": outcome}
+    told: dict[str, Any] = {
+        "says": test.says,
+        "value": test.value,
+        "expect": test.expect,
+        "unit": test.unit,
+        "outcome": outcome,
+    }
+    told |= {"by_other_lexicon": other} if other else {}
     return told | ({"figure": rows[0]} if len(rows) == 1 else {"figure": worst(rows, *test.rule), "by_word": rows})
 
 
