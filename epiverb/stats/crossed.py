@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+MANY = 10
+"""Problems that agree to the last digit, in all seeds, need to be so many to be believed."""
 Statistic = Callable[[Array, Array], Array]
 """Weights of seeds (N, S) and of problems (N, P) to the figure in each of N repetitions, (N, K)."""
 
@@ -71,9 +73,8 @@ def _figure(value: float, seeds: Array, problems: Array, n_seeds: int, strata: S
     if n < 2 or not np.isfinite(total):
         return Crossed(value, None, None, n_seeds, n, "too few problems carry it for an interval")
     if total <= (1e-12 * max(1.0, abs(value))) ** 2:
-        return Crossed(
-            value, None, None, n_seeds, n, "all seeds and problems agree, so that they cannot tell its error"
-        )
+        known = (0.0, float(n - 1)) if n >= MANY else (None, None)
+        return Crossed(value, *known, n_seeds, n, "all seeds and problems agree")
     freedom = (n_seeds - 1, n - len(strata))
     df = total**2 / sum(v**2 / max(f, 1) for v, f in zip(variances, freedom, strict=True))
     note = "of one seed: over problems alone" if n_seeds == 1 else None
