@@ -59,16 +59,12 @@ def print_scorecard(card: dict[str, Any]) -> None:
         for claim in card["claims"]:
             _print_claim(claim)
         return None
-    from epiverb.lab.claims.scorecard import told
-
     table = _table("", "claim", "theirs", "ours", "verdict")
     for claim in card["claims"]:
-        tests = claim["tests"]
-        ours = f"{tests[0]['says']}: {told(tests[0])}" if tests else _missing(claim)
-        more = f" (+{len(tests) - 1})" if len(tests) > 1 else ""
         title = Text(printable(f"{claim['id']}. {claim['title']}"))
+        ours = _ours(claim) if claim["tests"] else _missing(claim)
         verdict = Text(claim["verdict"], COLOURS.get(claim["verdict"], "dim"))
-        table.add_row(title, Text(printable(claim["theirs"])), Text(printable(ours + more)), verdict)
+        table.add_row(title, Text(printable(claim["theirs"])), Text(printable(ours)), verdict)
     console = _console()
     console.print(table)
     console.print(Text(_sizes(card), "dim"))
@@ -82,6 +78,16 @@ def _sizes(card: dict[str, Any]) -> str:
     seeds = sorted({len(arm["seeds"]) for arm in card["arms"].values()})
     of = f" Scale {card['scale']}, seeds an arm: {', '.join(map(str, seeds))}." if seeds else ""
     return f"{counts}.{of} Intervals are 95 %, over seeds and problems. All of a claim: epiverb claims show --only ID"
+
+
+def _ours(claim: dict[str, Any]) -> str:
+    """The test that decides: the first that came out the opposite, else the first undecided one, else the first."""
+    from epiverb.lab.claims.scorecard import told
+
+    tests = claim["tests"]
+    order = {"opposite": 0, "undecided": 1, "predicted": 2}
+    first = min(tests, key=lambda test: order[test["outcome"]])
+    return f"{first['says']}: {told(first)}{f' (1 of {len(tests)} tests)' if len(tests) > 1 else ''}"
 
 
 def _missing(claim: dict[str, Any]) -> str:

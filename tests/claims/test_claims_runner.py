@@ -112,7 +112,20 @@ def processes_of(out: Path) -> list[int]:
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
 def test_a_killed_command_leaves_nobody_at_work_and_goes_on(base, tmp_path, epiverb):
     out = tmp_path / "claims"
-    words = ["claims", "run", "--only", "25", "--seeds", "1", "--jobs", "1", "--model", f"base={base}", "--out", str(out)]
+    words = [
+        "claims",
+        "run",
+        "--only",
+        "25",
+        "--seeds",
+        "1",
+        "--jobs",
+        "1",
+        "--model",
+        f"base={base}",
+        "--out",
+        str(out),
+    ]
     words += [*SMALL, "--quiet"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     running = subprocess.Popen([sys.executable, "-m", "epiverb", *words], cwd=tmp_path, env=environment)
@@ -137,7 +150,9 @@ def test_a_killed_command_leaves_nobody_at_work_and_goes_on(base, tmp_path, epiv
     assert len(called.json["models"]["base"]) == 64
     assert "25. Banning" in (out / "claims.md").read_text()
     assert epiverb("claims", "show", "--from", out, "--only", "25").out.count("not run") == 0
-    other = epiverb("claims", "run", "--only", "25", "--seeds", "1", "--scale", "paper", "--out", out, "--model", "base=x/y")
+    other = epiverb(
+        "claims", "run", "--only", "25", "--seeds", "1", "--scale", "paper", "--out", out, "--model", "base=x/y"
+    )
     assert other.code == 2
     assert "begun with another" in other.message
 
