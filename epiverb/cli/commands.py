@@ -118,6 +118,19 @@ COMMANDS: dict[str, Command] = {
         "epiverb.cli.lab:print_pretrained",
         progress="epiverb.cli.lab:progress",
     ),
+    "claims run": Command(
+        "epiverb.configs.claims:ClaimsRunConfig",
+        "epiverb.verbs.claims:claims_run",
+        "epiverb.cli.claims:print_scorecard",
+        notes="epiverb.cli.claims:notes",
+        progress="epiverb.cli.claims:progress",
+    ),
+    "claims show": Command(
+        "epiverb.configs.claims:ClaimsShowConfig",
+        "epiverb.verbs.claims:claims_show",
+        "epiverb.cli.claims:print_scorecard",
+        notes="epiverb.cli.claims:notes",
+    ),
     "config": Command(
         "epiverb.configs.look:PrintConfig", "epiverb.cli.settings:show_config", "epiverb.cli.settings:print_config"
     ),
@@ -142,11 +155,14 @@ SHORT = {
     "lexicon": "Check or show a lexicon.",
     "demo": "The effect on this computer: two trainings, and a page that tells them.",
     "lab pretrain": "A base of the lab, from scratch.",
+    "claims run": "The runs behind the papers' claims, and a verdict on each.",
+    "claims show": "The claims, their rules, and the shipped results.",
     "config": "The settings of a command as YAML.",
 }
 
 GROUPS = {
     "train": "Train a model and watch its markers: fine-tuning, GRPO, self-distillation.",
+    "claims": "What the papers claim, tested by rules fixed beforehand.",
     "lab": "The small world in which the effect can be seen on a laptop.",
 }
 """The first word of commands of two words."""
