@@ -73,8 +73,8 @@ def _figure(value: float, seeds: Array, problems: Array, n_seeds: int, strata: S
     if n < 2 or not np.isfinite(total):
         return Crossed(value, None, None, n_seeds, n, "too few problems carry it for an interval")
     if total <= (1e-12 * max(1.0, abs(value))) ** 2:
-        known = (0.0, float(n - 1)) if n >= MANY else (None, None)
-        return Crossed(value, *known, n_seeds, n, "all seeds and problems agree")
+        error, df = (0.0, float(n - 1)) if n >= MANY else (None, None)
+        return Crossed(value, error, df, n_seeds, n, "all seeds and problems agree")
     freedom = (n_seeds - 1, n - len(strata))
     df = total**2 / sum(v**2 / max(f, 1) for v, f in zip(variances, freedom, strict=True))
     note = "of one seed: over problems alone" if n_seeds == 1 else None
