@@ -81,13 +81,14 @@ def _sizes(card: dict[str, Any]) -> str:
 
 
 def _ours(claim: dict[str, Any]) -> str:
-    """The test that decides: the first that came out the opposite, else the first undecided one, else the first."""
+    """The test that decides: a check that fails, else the first that came out the opposite, else the first undecided one."""
     from epiverb.lab.claims.scorecard import told
 
     tests = claim["tests"]
     order = {"opposite": 0, "undecided": 1, "predicted": 2}
-    first = min(tests, key=lambda test: order[test["outcome"]])
-    return f"{first['says']}: {told(first)}{f' (1 of {len(tests)} tests)' if len(tests) > 1 else ''}"
+    failed = next((test for test in tests if test["check"] and test["outcome"] != "predicted"), None)
+    first = failed or min(tests, key=lambda test: order[test["outcome"]])
+    return f"{'check, ' if failed else ''}{first['says']}: {told(first)}{f' (1 of {len(tests)} tests)' if len(tests) > 1 else ''}"
 
 
 def _missing(claim: dict[str, Any]) -> str:
@@ -110,8 +111,12 @@ def _print_claim(claim: dict[str, Any]) -> None:
     for rule in claim["rules"]:
         test = found.get(rule["says"])
         ours = f"{told(test)}, {test['outcome']}" if test else "not run"
-        console.print(f"test      {rule['says']}: {rule['value']} {rule['expect']}", markup=False, highlight=False)
+        kind = "check" if rule["check"] else "test"
+        console.print(f"{kind:9} {rule['says']}: {rule['value']} {rule['expect']}", markup=False, highlight=False)
         console.print(f"          {ours}", markup=False, highlight=False)
+        if test and test.get("by_other_lexicon"):
+            other = told({**test, "figure": test["by_other_lexicon"]})
+            console.print(f"          {other} by epiverb-en", markup=False, highlight=False)
     for scale, commands in claim["commands"].items():
         print(f"scale     {scale}: epiverb claims run --scale {scale} --only {claim['id']}")
         for command in commands:

@@ -117,3 +117,4 @@ def test_sides_and_verdicts():
     assert verdict(["predicted", "predicted"]) == "supported"
     assert verdict(["predicted", "undecided"]) == "undecided"
     assert verdict(["predicted", "opposite"]) == "contradicted"
+    assert verdict(["opposite"], checks=["undecided"]) == "undecided"

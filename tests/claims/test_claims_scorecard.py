@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from epiverb.lab.claims.plan import scale
+from epiverb.lab.claims.plan import plan, scale
 from epiverb.lab.claims.quantities import Runs
 from epiverb.lab.claims.registry import claims
-from epiverb.lab.claims.scorecard import scored
+from epiverb.lab.claims.scorecard import hashes, scored, shipped
 from epiverb.lab.claims.verdict import Test as Tried
 from epiverb.lab.claims.verdict import measured
 from tests.claims.conftest import traces
@@ -107,3 +109,15 @@ def test_without_results_every_claim_says_how_to_get_one(epiverb, monkeypatch, t
     assert "epiverb claims run --scale paper --only 10" in epiverb("claims", "show", "--only", "10").out
     assert epiverb("claims", "show", "--only", "31").code == 2
     assert epiverb("claims", "show", "--from", tmp_path).code == 2
+
+
+def test_shipped_results_are_of_the_shipped_bases_and_rules():
+    if not shipped().is_file():
+        pytest.skip("no results are shipped yet: docs/design/claims.md says how to make them")
+    card = json.loads(shipped().read_text("utf-8"))
+    where = scale(card["scale"])
+    assert card["models"] == hashes(where, plan(where, card["arms"], 1))
+    for claim in card["claims"]:
+        rules = {(test.says, test.value, test.expect) for test in claims()[claim["id"]].tests}
+        assert {(test["says"], test["value"], test["expect"]) for test in claim["tests"]} <= rules
+        assert claim["verdict"] == "not run" or len(claim["tests"]) == len(rules)

@@ -33,7 +33,8 @@ def listed(claim: Claim) -> dict[str, Any]:
         "limits": claim.limits,
         "scales": claim.runs_at,
         "rules": [
-            {"says": test.says, "value": test.value, "expect": test.expect, "unit": test.unit} for test in claim.tests
+            {"says": test.says, "value": test.value, "expect": test.expect, "unit": test.unit, "check": test.check}
+            for test in claim.tests
         ],
         "commands": {name: commands(claim, scale(name)) for name in SCALES if name in claim.runs_at},
         "verdict": NOT_RUN,
@@ -61,9 +62,12 @@ def scored(claim: Claim, runs: Runs, seeds: dict[str, list[int]]) -> dict[str, A
         other = [_counted(runs, test, seeds) for test in claim.tests]
     except DataError as error:
         return told | {"reason": str(error)}
-    outcomes = [one.outcome(len(found)) for one in found]
+    n = sum(not test.check for test in claim.tests)
+    outcomes = [one.outcome(n) for one in found]
     tests = [as_dict(*one) for one in zip(found, outcomes, other, strict=True)]
-    return told | {"verdict": verdict(outcomes), "tests": tests}
+    checks = [outcome for one, outcome in zip(found, outcomes, strict=True) if one.test.check]
+    decides = [outcome for one, outcome in zip(found, outcomes, strict=True) if not one.test.check]
+    return told | {"verdict": verdict(decides, checks), "tests": tests}
 
 
 def _counted(runs: Runs, test: Test, seeds: dict[str, list[int]]) -> dict[str, Any] | None:
@@ -170,7 +174,8 @@ def markdown(card: dict[str, Any]) -> str:
         for i, test in enumerate(claim["tests"]):
             figure, first = test["figure"], i == 0
             n = f"{figure['n_seeds']} x {figure['n_problems']}"
-            row = [head if first else "", claim["theirs"] if first else "", test["says"], told(test)]
+            said = f"check: {test['says']}" if test["check"] else test["says"]
+            row = [head if first else "", claim["theirs"] if first else "", said, told(test)]
             row += [test["expect"], n, f"**{claim['verdict']}**" if first else ""]
             lines.append("| " + " | ".join(row) + " |")
     return "\n".join(lines).replace("\\", "\\\\") + "\n"

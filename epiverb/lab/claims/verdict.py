@@ -2,7 +2,8 @@
 
 A test predicts a side of a bound, `< 0`. Its interval on that side: as predicted; on the other: the opposite; else undecided.
 A claim is supported where all of its tests come out as predicted, which needs no correction, and contradicted where any comes
-out the opposite, for which the level is divided by the number of tests (Bonferroni).
+out the opposite, for which the level is divided by the number of tests (Bonferroni). Some tests are checks that a cut took what
+it should: where one is not as predicted, there is no verdict.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ class Test:
     expect: str
     """`< 0`, `> -0.05`."""
     unit: str = ""
-    """points (a share, shown times 100), tokens, markers, nats, share, or none."""
+    """points (a share, shown times 100), tokens, markers, nats, or none."""
+    check: bool = False
+    """Whether it is no part of the claim, but has to hold for the claim to be tested at all."""
 
     @property
     def formula(self) -> Formula:
@@ -77,8 +80,10 @@ def side(interval: tuple[float, float] | None, sign: str, bound: float) -> str:
     return "undecided"
 
 
-def verdict(outcomes: Sequence[str]) -> str:
-    """Of a claim from its tests' outcomes."""
+def verdict(outcomes: Sequence[str], checks: Sequence[str] = ()) -> str:
+    """Of a claim from the outcomes of its tests, and of its checks."""
+    if any(one != "predicted" for one in checks):
+        return "undecided"
     if "opposite" in outcomes:
         return "contradicted"
     return "supported" if all(one == "predicted" for one in outcomes) else "undecided"
@@ -159,6 +164,7 @@ def as_dict(found: Found, outcome: str, other: dict[str, Any] | None = None) -> 
         "value": test.value,
         "expect": test.expect,
         "unit": test.unit,
+        "check": test.check,
         "outcome": outcome,
     }
     told |= {"by_other_lexicon": other} if other else {}
