@@ -27,8 +27,8 @@ METHODS = {"SDPO": "sdpo", "GRPO": "grpo"}
 ARMS = (*METHODS.values(), "ladder", "pressure", "base")
 LEFT_OUT = ("seen", "tokens")
 """Steps of those arms that only the claims need."""
-FULL = {"tests": "n=64", "samples": "-n 4", "probe": ":24", "ladder": "--problems 48", "steps": "--steps 24"}
-QUICK = {"tests": "n=24", "samples": "-n 2", "probe": ":12", "ladder": "--problems 12", "steps": "--steps 10"}
+FULL = {"tests": "n=64", "samples": "-n 2", "probe": ":24", "ladder": "--problems 32", "steps": "--steps 20"}
+QUICK = {"tests": "n=24", "samples": "-n 2", "probe": ":12", "ladder": "--problems 8", "steps": "--steps 8"}
 
 
 def demo(
@@ -74,10 +74,10 @@ def _scale(config: DemoConfig) -> plan.Scale:
     probes = {"id": "countdown-3", "ood": "countdown-3-division"}
     watched = " ".join(f"--probe {name}=lab:{family}?split=test{size['probe']}" for name, family in probes.items())
     settings = {
-        "tests": lab.settings["tests"].replace("n=96", size["tests"]),
-        "test-id": lab.settings["test-id"].replace("n=96", size["tests"]),
-        "eval": lab.settings["eval"].replace("-n 4", size["samples"]),
-        "ladder": lab.settings["ladder"].replace("--problems 64", size["ladder"]),
+        "tests": lab.settings["tests"].replace("n=64", size["tests"]),
+        "test-id": lab.settings["test-id"].replace("n=64", size["tests"]),
+        "eval": lab.settings["eval"].replace("-n 2", size["samples"]),
+        "ladder": lab.settings["ladder"].replace("--problems 32", size["ladder"]),
         "fit": f"{lab.settings['fit']} -l {LEXICON} {watched} --probe-every 4 --probe-samples 2",
         "steps": size["steps"],
     }
