@@ -179,6 +179,8 @@ def execute(command: Command, config: Any, *, json: bool, quiet: bool, dry_run: 
     else:
         resolve(command.printer)(result)
     sys.stdout.flush()
+    if command.code and (code := resolve(command.code)(result)):
+        raise typer.Exit(code)
 
 
 def print_json(document: dict[str, Any]) -> None:

@@ -19,6 +19,8 @@ class Command:
     """Called with what the verb returned; gives lines for stderr."""
     progress: str = "epiverb.cli.terminal:progress"
     """Context manager that gives the callback for a verb that takes `progress`."""
+    code: str = ""
+    """Called at the end with what the verb returned; gives the exit code, for commands that judge."""
     small_matrices: bool = False
     """numpy multiplies on one thread: to wake others for its few small matrices costs more than all they do."""
 
@@ -82,6 +84,7 @@ COMMANDS: dict[str, Command] = {
         "epiverb.verbs.compare:compare",
         "epiverb.cli.comparison:print_comparison",
         notes="epiverb.cli.comparison:notes",
+        code="epiverb.cli.gate:exit_code",
     ),
     "link": Command(
         "epiverb.configs.compare:LinkConfig",
