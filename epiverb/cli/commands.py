@@ -109,6 +109,12 @@ COMMANDS: dict[str, Command] = {
     "lexicon": Command(
         "epiverb.configs.lexicons:LexiconConfig", "epiverb.verbs.lexicons:lexicon", "epiverb.cli.summary:print_lexicon"
     ),
+    "doctor": Command(
+        "epiverb.configs.look:DoctorConfig",
+        "epiverb.verbs.doctor:doctor",
+        "epiverb.cli.doctor:print_checks",
+        code="epiverb.cli.doctor:exit_code",
+    ),
     "lab pretrain": Command(
         "epiverb.configs.lab:LabPretrainConfig",
         "epiverb.verbs.lab:pretrain",
@@ -136,6 +142,7 @@ SHORT = {
     "grade": "Responses graded anew, beside the stored grades.",
     "show": "One trace with its markers coloured.",
     "ls": "Lexicons, formats, measures, tables.",
+    "doctor": "What is installed and works here, and what to do about the rest.",
     "lexicon": "Check or show a lexicon.",
     "lab pretrain": "A base of the lab, from scratch.",
     "config": "The settings of a command as YAML.",

@@ -45,3 +45,18 @@ class PrintConfig:
 
     command: tuple[str, ...] = setting(metavar="COMMAND...", positional=True)
     """The command, for instance analyze, or train sdpo."""
+
+
+@dataclass(frozen=True)
+class DoctorConfig:
+    """Say what is installed, which extras work, what the machine has, and what to do about what is wrong.
+
+    Every package is really imported, in a process of its own. The command ends with exit code 2 where something is wrong; an
+    extra that is not installed is wrong only where it is named.
+
+    Example: epiverb doctor
+    Example: epiverb doctor train
+    """
+
+    extras: tuple[str, ...] = setting((), metavar="[EXTRA...]", positional=True)
+    """Extras that have to work: train, vllm, ..."""
