@@ -45,6 +45,11 @@ def requirements() -> list[Requirement]:
     return found
 
 
+def names() -> list[str]:
+    """The extras."""
+    return list(dict.fromkeys(one.extra for one in requirements() if one.extra))
+
+
 def _applies(marker: str) -> bool:
     """Whether this Python is one that a requirement is for."""
     from packaging.markers import Marker

@@ -15,6 +15,7 @@ class CompareConfig:
     With --fail-on the command is a gate: it ends with exit code 3 where a run fails it, and writes a summary for GitHub Actions.
 
     Example: epiverb compare base.jsonl sdpo.jsonl --domain dapo=id,aime24=ood --out runs/base-sdpo
+    Example: epiverb compare runs/math@none runs/math@answer    # two arms of one run
     Example: epiverb compare runs/base runs/new --fail-on 'markers<0.7x or significantly accuracy<-0.03'
     """
 
@@ -55,6 +56,7 @@ class LinkConfig:
     """Relate the change in markers to the change in accuracy, in and out of domain, over any number of runs or steps.
 
     Example: epiverb link base.jsonl grpo.jsonl sdpo.jsonl --domain dapo=id,aime24=ood
+    Example: epiverb link runs/base runs/sdpo --out runs/linked    # step by step, where a run holds steps
     """
 
     base: str = setting(metavar="BASE", positional=True)
@@ -86,6 +88,7 @@ class PlanConfig:
     """Say how many problems and samples are needed to see a difference in accuracy, or which difference given data can show.
 
     Example: epiverb plan --difference 0.05 --samples 8
+    Example: epiverb plan runs/base runs/sdpo    # which difference these can show
     """
 
     runs: tuple[str, ...] = setting((), metavar="[RUN...]", positional=True)

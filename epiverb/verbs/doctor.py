@@ -16,7 +16,7 @@ from typing import Any
 
 from epiverb.configs.look import DoctorConfig
 from epiverb.errors import ConfigError, nearest
-from epiverb.extras import Requirement, requirements
+from epiverb.extras import Requirement, names, requirements
 from epiverb.resources import constraints, folder
 from epiverb.schema import SCHEMA_VERSION
 
@@ -49,10 +49,9 @@ def doctor(config: DoctorConfig) -> dict[str, Any]:
         ConfigError: an extra that there is not.
     """
     needs = requirements()
-    extras = list(dict.fromkeys(one.extra for one in needs if one.extra))
     for name in config.extras:
-        if name not in extras:
-            raise ConfigError(f"unknown extra {name!r}.{nearest(name, extras)}")
+        if name not in names():
+            raise ConfigError(f"unknown extra {name!r}.{nearest(name, names())}")
     installed = {one.package: _version(one.package) for one in needs}
     tried = _tried([one.module for one in needs if installed[one.package]])
     tested = known()
