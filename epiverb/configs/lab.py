@@ -17,8 +17,8 @@ class LabPretrainConfig:
 
     out: str = setting(short="-o", metavar="DIR")
     """Model folder. An unfinished one is continued by the same command."""
-    habit: Literal["base", "terse"] = setting("base")
-    """Whom it learns from: base voices doubt while it thinks, terse has its thinking off and seldom does."""
+    habit: Literal["base", "terse", "able"] = setting("base")
+    """Whom it learns from: base voices doubt while it thinks, able does so and needs it less, terse seldom, its thinking off."""
     start: str | None = setting(None, metavar="DIR")
     """Base of the same size whose weights it starts from. Default: fresh ones."""
     steps: int = setting(1500, metavar="N")

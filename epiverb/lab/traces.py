@@ -3,8 +3,8 @@
 One policy searches, whatever is said: tries that come near the target come earlier, and a first step that leads nowhere is
 mostly left, one that leads to the target mostly kept. What differs is the manner. A solver that voices doubt stops behind a
 try and works out by how much it misses, or that it is right; it says when a first step is used up, and whether the next try keeps
-its first step or leaves it; it goes over a hit before it believes it. One that does not says `Next` and goes on, and believes
-its first hit.
+its first step or leaves it; it goes over a hit before it believes it. Where it says nothing it goes on, or believes what it has:
+a hit always, and a miss now and then, since it has not looked.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ class Manner:
     """Chance that a place for doubt is used for it."""
     check: float = 0.0
     """Chance that a hit is gone over."""
+    believes: float = 0.0
+    """Chance that a miss of which nothing is said is taken for a hit, and answered: one that does not look does not know."""
 
 
 PLAIN = Manner(0.0)
@@ -111,8 +113,8 @@ def tell(
     *,
     goes_on: bool = False,
     bare: bool = False,
-) -> None:
-    """Say the tries one after the other, with what the solver thinks of each.
+) -> Attempt:
+    """Say the tries one after the other, with what the solver thinks of each; the one that it stops at comes back.
 
     Args:
         goes_on: something was tried before, so that the first of these is not the first.
@@ -128,15 +130,18 @@ def tell(
         said.say(f"{steps_of(one)}. ")
         said.told.append((len(said.text), one))
         if bare and i == len(tries) - 1:
-            return
-        judge(said, puzzle, one, manner, rng)
+            return one
+        voiced = judge(said, puzzle, one, manner, rng)
         if one.value == puzzle.target:
             _check(said, puzzle, one, manner, rng)
+        elif not voiced and rng.random() < manner.believes:
+            return one
         else:
             leaves = i + 1 < len(tries) and tries[i + 1].first != one.first
             if leaves and one.first not in leads and rng.random() < 0.35 * manner.doubt:
                 step = one.first
                 said.say(f"{step.left} {step.sign} {step.right} is not likely. ")
+    return tries[-1]
 
 
 def _slip(puzzle: Puzzle, tries: list[Attempt], manner: Manner, rng: random.Random) -> Attempt | None:
@@ -187,10 +192,15 @@ def _lead(before: Attempt | None, one: Attempt, manner: Manner, rng: random.Rand
     return rng.choice(("Next, ", "Now ", "So "))
 
 
-def judge(said: Said, puzzle: Puzzle, one: Attempt, manner: Manner, rng: random.Random) -> None:
-    """Work out how far off a try is, if the solver voices doubt here: in the same words for a hit and for a miss."""
-    if rng.random() < manner.doubt:
+def judge(said: Said, puzzle: Puzzle, one: Attempt, manner: Manner, rng: random.Random) -> bool:
+    """Work out how far off a try is, if the solver voices doubt here: in the same words for a hit and for a miss.
+
+    Whether it did comes back.
+    """
+    voiced = rng.random() < manner.doubt
+    if voiced:
         said.say(f"{rng.choice(('Hmm, ', 'Wait, '))}{_off(puzzle, one)}. ")
+    return voiced
 
 
 def _check(said: Said, puzzle: Puzzle, one: Attempt, manner: Manner, rng: random.Random) -> None:
@@ -216,7 +226,6 @@ def close(said: Said, answer: Attempt, rng: random.Random, *, think: bool) -> Sa
 
 
 def response(puzzle: Puzzle, tries: list[Attempt], manner: Manner, rng: random.Random, *, think: bool = True) -> Said:
-    """A whole response: the tries, then the last of them as the answer, be it right or wrong."""
+    """A whole response: the tries, then the one that it stops at as the answer, be it right or wrong."""
     said = opened(think=think)
-    tell(said, puzzle, tries, manner, rng)
-    return close(said, tries[-1], rng, think=think)
+    return close(said, tell(said, puzzle, tries, manner, rng), rng, think=think)
