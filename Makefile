@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 VLLM := .venv-vllm
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: install demo test test-vllm lint docs bench clean
+.PHONY: install demo samples test test-vllm lint docs bench clean
 
 install: $(VENV)/.installed
 
@@ -14,9 +14,12 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PIP) -e '.[dev,train,server,gym]'
 	touch $@
 
-demo: install  ## analyse the shipped samples and write a report
+demo: install  ## the paper's effect on this computer, in minutes, and a page that tells it
+	$(BIN)/epiverb demo
+
+samples: install  ## analyse the shipped samples and write a report
 	$(BIN)/epiverb analyze data/traces/before.jsonl data/traces/after.jsonl --label before --label after \
-		--domain countdown-3=id,countdown-4=ood --out epiverb-runs/demo --overwrite
+		--domain countdown-3=id,countdown-4=ood --out epiverb-runs/samples --overwrite
 
 test: install lint  ## everything that CI runs
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile

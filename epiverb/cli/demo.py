@@ -99,14 +99,13 @@ def print_demo(result: dict[str, Any]) -> None:
     if result.get("dry_run"):
         print("\n".join(result["commands"]))
         return
-    console, table = _console(), _table("", "model", "puzzles", "trained", "right", "tokens", "markers a response")
+    console, table = _console(), _table("Countdown puzzles", "model", "kind", "trained", "right", "tokens", "markers")
     for row in result["outcomes"]:
-        name = row["benchmark"].removeprefix("lab:")
+        name = row["benchmark"].removeprefix("lab:countdown-")
         figures = (_shown(row["score"], 100, "%"), _shown(row["tokens"], 1), _shown(row["markers"], 1))
         table.add_row(Text(row["model"]), Text(name), Text("yes" if row["domain"] == "id" else "no"), *figures)
     console.print(table)
-    for line in result["findings"]:
-        console.print(Text(printable(line)))
+    console.print(Text(f"\n{printable(result['told'])}"))
     console.print(f"\n{result['minutes']:.1f} minutes, one training seed. Several: epiverb claims run --scale lab")
     print(f"report  {printable(result['report'])}")
 
@@ -114,6 +113,7 @@ def print_demo(result: dict[str, Any]) -> None:
 def _shown(figure: dict[str, Any], factor: float, unit: str = "") -> str:
     if figure["value"] is None:
         return "unknown"
+    digits = 0 if factor * figure["value"] >= 20 else 1
     value, low, high = (None if figure[key] is None else factor * figure[key] for key in ("value", "lo", "hi"))
-    bounds = f" [{low:.1f}, {high:.1f}]" if low is not None and high is not None else ""
-    return f"{value:.1f}{unit}{bounds}"
+    bounds = f" [{low:.{digits}f}, {high:.{digits}f}]" if low is not None and high is not None else ""
+    return f"{value:.{digits}f}{unit}{bounds}"

@@ -71,7 +71,8 @@ def write(story: Story, out: Path) -> Path:
 
 def _body(story: Story) -> Iterator[str]:
     outcomes = outcome_rows(story)
-    yield f'<p class="lead">{prose(lead(outcomes))}</p>{bullets(story.link["findings"])}'
+    yield f'<p class="lead">{prose(lead(outcomes))}</p>'
+    yield f"<details><summary>What else was found</summary>{bullets(story.link['findings'])}</details>"
     yield notice("Mind", [CAUTION])
     yield "<h2>1. What a shown solution does, before any training</h2>"
     yield f'<div class="figures">{_ladder(story.ladder.summary["table"]["rows"], story.lexicon)}</div>'
@@ -100,7 +101,7 @@ def outcome_rows(story: Story) -> list[Block]:
 
 
 def lead(rows: Sequence[Block]) -> str:
-    """What became of markers and accuracy, in a sentence a method."""
+    """What became of markers and accuracy: a sentence a method, from rows of `outcome_rows`."""
     base = {row["benchmark"]: row for row in rows if row["model"] == "base"}
     said = []
     for model in dict.fromkeys(row["model"] for row in rows if row["model"] != "base"):
@@ -192,7 +193,7 @@ def _outcomes(rows: Sequence[Block]) -> str:
 
 
 def _changes(link: Block) -> str:
-    labels = [f"{Path(row['run']).name} · {_short(row['benchmark'])}" for row in link["rows"]]
+    labels = [f"{row['run']} · {_short(row['benchmark'])}" for row in link["rows"]]
     fig, (ax,) = axes(3.6)
     linked.changes(link["rows"], labels, ax)
     spoken = f"{len(labels)} points; their numbers are in the table"

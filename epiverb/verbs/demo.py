@@ -16,6 +16,7 @@ from epiverb.errors import ConfigError, EngineError
 from epiverb.lab.claims import plan
 from epiverb.lab.claims.plan import Step
 from epiverb.lab.claims.runner import State, carry_out, clear
+from epiverb.report.labels import with_short_names
 from epiverb.run import Run, write_json
 from epiverb.schema import SCHEMA_VERSION
 from epiverb.verbs.compare import link
@@ -103,8 +104,15 @@ def _minutes(out: Path, spent: float) -> float:
     return total
 
 
+def _named(linked: dict[str, Any]) -> dict[str, Any]:
+    """What `link` found with the methods' names in place of their folders'."""
+    names = dict(zip(dict.fromkeys(row["run"] for row in linked["rows"]), METHODS, strict=True))
+    rows = [row | {"run": names[row["run"]]} for row in linked["rows"]]
+    return linked | {"rows": rows, "findings": [with_short_names(line, names) for line in linked["findings"]]}
+
+
 def _tell(out: Path, where: plan.Scale, steps: list[Step], minutes: float, config: DemoConfig) -> dict[str, Any]:
-    from epiverb.report.story import Story, outcome_rows, write
+    from epiverb.report.story import Story, lead, outcome_rows, write
 
     def run(arm: str, step: str) -> Run:
         return Run(out / arm / f"seed{config.seed}" / step)
@@ -113,7 +121,7 @@ def _tell(out: Path, where: plan.Scale, steps: list[Step], minutes: float, confi
     domains = {name: "id" if name in where.groups["id"] else "ood" for name in where.groups["id"] + where.groups["ood"]}
     base, *others = (str(one.path) for one in evals.values())
     settings = {"base": base, "runs": others, "domain": domains, "lexicon": LEXICON, "seed": config.seed}
-    linked = link(build(LinkConfig, settings))
+    linked = _named(link(build(LinkConfig, settings)))
     pressure = json.loads((run("pressure", "sample").path / "score.json").read_text("utf-8"))["pressure"]
     trainings = {name: run(arm, "train") for name, arm in METHODS.items()}
     commands = [str(step) for step in steps]
@@ -121,7 +129,7 @@ def _tell(out: Path, where: plan.Scale, steps: list[Step], minutes: float, confi
     page = write(story, out / "report.html")
     document = {
         "schema": SCHEMA_VERSION, "demo": str(out), "report": str(page), "minutes": round(minutes, 2),
-        "outcomes": outcome_rows(story), "findings": linked["findings"], "commands": commands,
+        "told": lead(outcome_rows(story)), "outcomes": outcome_rows(story), "findings": linked["findings"], "commands": commands,
     }  # fmt: skip
     write_json(out / "demo.json", document)
     return document
