@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from functools import partial
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -62,7 +63,12 @@ class SourceReport:
 
 
 def analyze(
-    config: AnalyzeConfig, *, progress: Progress | None = None, dry_run: bool = False, grading: Regrade | None = None
+    config: AnalyzeConfig,
+    *,
+    progress: Progress | None = None,
+    dry_run: bool = False,
+    grading: Regrade | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> Run | dict[str, Any]:
     """The finished run; with `dry_run`, how each source would be read and why; with `grading`, its grades are new.
 
@@ -70,6 +76,10 @@ def analyze(
         FormatError: no source held a trace that could be read; the message names the first reason for each.
         ConfigError, LexiconError: a setting or lexicon that cannot be used.
     """
+    if config.follow and not dry_run:
+        from epiverb.verbs.follow import follow
+
+        return follow(config, partial(analyze, progress=progress, grading=grading), say or (lambda line: None))
     if config.label and len(config.label) != len(config.sources):
         raise ConfigError(f"--label: {len(config.label)} labels for {len(config.sources)} sources. Give one each.")
     lexes = tuple(lexicons.load(name) for name in dict.fromkeys(config.lexicon))
