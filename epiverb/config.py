@@ -140,7 +140,7 @@ def _scalar(value: Any, kind: Any, where: str) -> Any:
                 return kind(exact)
         except (ValueError, OverflowError):
             pass
-    if kind is str and isinstance(value, (str, int, float)) and not isinstance(value, bool):
+    if kind is str and isinstance(value, (str, int, float, Path)) and not isinstance(value, bool):
         return str(value)
     if kind is Any or (kind is bool and isinstance(value, bool)):
         return value

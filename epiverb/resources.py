@@ -1,4 +1,4 @@
-"""Where the files that are data, not code, lie: `lexicons/` and `data/`, in a checkout and in an installed wheel."""
+"""Where the files that are data, not code, lie: `lexicons/`, `data/` and more, in a checkout and in an installed wheel."""
 
 from __future__ import annotations
 
@@ -10,3 +10,10 @@ def folder(name: str) -> Path:
     package = Path(__file__).parent
     installed = package / "_resources" / name
     return installed if installed.is_dir() else package.parent / name
+
+
+def constraints() -> Path:
+    """The file of package versions that this version of epiverb was tested with."""
+    package = Path(__file__).parent
+    installed = package / "_resources" / "known" / "constraints.txt"
+    return installed if installed.is_file() else package.parent / "constraints.txt"

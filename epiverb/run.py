@@ -16,10 +16,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from epiverb.errors import ConfigError, DataError
+from epiverb.errors import ConfigError, DataError, MissingExtra
 from epiverb.schema import TABLES, Column
 
 if TYPE_CHECKING:
+    import datasets
     import pandas
     import polars as pl
 
@@ -178,6 +179,51 @@ class Run:
         traces = self.scan("traces").select([c.name for c in TABLES["traces"] if c.name not in text]).collect()
         values = self.scan("values").collect().pivot("measure", index="trace_id", values="value")
         return traces.join(values, on="trace_id", how="left").to_pandas()
+
+    @property
+    def tables(self) -> list[str]:
+        """The tables that the run holds."""
+        return [name for name in TABLES if self._files(name)]
+
+    def to_pandas(self, *tables: str) -> dict[str, pandas.DataFrame]:
+        """Table name -> pandas frame, of the named tables or of all that the run holds."""
+        return {name: self.scan(name).collect().to_pandas() for name in tables or self.tables}
+
+    def to_datasets(self, *tables: str) -> datasets.DatasetDict:
+        """The tables as a Hugging Face `DatasetDict` in memory, a split each: those named, or all that the run holds.
+
+        `run.to_datasets("hits")["hits"].to_parquet(...)`, `.push_to_hub(...)`: tables differ in columns, so push one by one.
+
+        Raises:
+            MissingExtra: datasets is not installed.
+        """
+        try:
+            from datasets import Dataset, DatasetDict
+        except ImportError as error:
+            raise MissingExtra("datasets", "train") from error
+        frames = {name: self.scan(name).collect() for name in tables or self.tables}
+        return DatasetDict({name: Dataset(frame.to_arrow()) for name, frame in frames.items()})
+
+    def to_wandb(self, *tables: str) -> dict[str, Any]:
+        """Table name -> `wandb.Table`, of the named tables or of `traces` and `hits`: `wandb.log(run.to_wandb())`.
+
+        Raises:
+            MissingExtra: wandb is not installed.
+            DataError: a table has more rows than W&B keeps.
+        """
+        try:
+            import wandb
+        except ImportError as error:
+            raise MissingExtra("wandb", "wandb") from error
+        found, most = {}, wandb.Table.MAX_ARTIFACT_ROWS
+        for name in tables or ("traces", "hits"):
+            frame = self.scan(name).collect()
+            if len(frame) > most:
+                raise DataError(
+                    f"table {name!r} has {len(frame):,} rows, W&B keeps {most:,}: log other tables, or one arm."
+                )
+            found[name] = wandb.Table(columns=frame.columns, data=[list(row) for row in frame.iter_rows()])
+        return found
 
     def _repr_html_(self) -> str:
         from html import escape

@@ -58,3 +58,10 @@ def test_core_install_analyses_without_torch(wheel, tmp_path):
     assert document["n_traces"] == 120
     assert document["lexicons"]["epiverb-en"]["hits"] > 0
     assert (tmp_path / "run" / "report.html").is_file()
+    piped = "import spacy; nlp = spacy.blank('en'); nlp.add_pipe('epiverb'); doc = nlp('Wait, maybe.'); print(list(doc.spans['epistemic']))"
+    said = subprocess.run([binaries / "python", "-c", piped], check=True, capture_output=True, text=True, cwd=tmp_path)
+    assert said.stdout == "[Wait, maybe]\n"
+    told = subprocess.run([binaries / "epiverb", "doctor", "--json"], capture_output=True, text=True, cwd=tmp_path)
+    checks = {row["name"]: row for row in json.loads(told.stdout)["checks"]}
+    assert (told.returncode, checks["torch"]["ok"], checks["polars"]["ok"]) == (0, None, True)
+    assert checks["polars"]["tested"] == checks["polars"]["found"]  # constraints.txt is in the wheel

@@ -31,10 +31,23 @@ def main() -> None:
         # Disk full, permission denied, too many files: the machine's word, with the file it concerns.
         _fail(f"epiverb: {error.filename or 'operating system'}: {error.strerror or error}", 2)
     except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and (hint := _missing(error.name or "")):
+            _fail(f"epiverb: {hint}", 2)
         _fail(
             f"epiverb: a fault of epiverb, not of yours: {type(error).__name__}: {error}. EPIVERB_DEBUG=1 shows where.",
             1,
         )
+
+
+def _missing(module: str) -> str | None:
+    """What to install for a module that an extra brings; None where it is of none, or is there and lacks something."""
+    from importlib.util import find_spec
+
+    from epiverb.errors import MissingExtra
+    from epiverb.extras import wanted_by
+
+    one = wanted_by(module)
+    return str(MissingExtra(one.package, str(one.extra))) if one and find_spec(one.module) is None else None
 
 
 def _fail(message: str, code: int) -> None:

@@ -15,6 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from epiverb.cli.commands import COMMANDS, GROUPS, SHORT, Command
+from epiverb.cli.complete import completion
 from epiverb.cli.light import Light, LightCommand
 from epiverb.config import choices, is_bool, is_dict, is_list, leaves, load, to_yaml
 from epiverb.errors import Stopped
@@ -53,7 +54,9 @@ class _Group(Light, TyperGroup):
         name = self.prefix + cmd_name
         alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
         if name in COMMANDS:
-            alone.command(cmd_name, cls=LightCommand, short_help=SHORT[name])(_callback(COMMANDS[name]))
+            says, examples = described(resolve(COMMANDS[name].config))
+            register = alone.command(cmd_name, cls=LightCommand, short_help=SHORT[name], help=says, epilog=examples)
+            register(_callback(COMMANDS[name]))
         elif name in GROUPS:
             within = type("Within", (_Group,), {"prefix": f"{name} "})
             alone.callback(cls=within, help=GROUPS[name], no_args_is_help=True)(lambda: None)
@@ -67,6 +70,14 @@ class _Group(Light, TyperGroup):
             formatter.write_dl(list(self.names().items()))
 
 
+def described(cls: Any) -> tuple[str, str]:
+    """What a config says of its command, and its lines `Example: COMMAND` as the section that stands behind the options."""
+    lines = inspect.cleandoc(cls.__doc__).splitlines()
+    examples = [line.removeprefix("Example: ") for line in lines if line.startswith("Example: ")]
+    says = "\n".join(line for line in lines if not line.startswith("Example: "))
+    return says.strip(), "\n".join(["\b", "Examples:", *(f"  {line}" for line in examples)])
+
+
 def _places(group: typer.Typer, cls: type[_Group]) -> None:
     """A place for the name of each command of `group`, which `cls` builds when it is called."""
     for word in cls.names():
@@ -77,7 +88,7 @@ app = typer.Typer(
     name="epiverb",
     cls=_Group,
     help="Measure what language models say about their own uncertainty while they reason.",
-    epilog="Start with: epiverb analyze traces.jsonl",
+    epilog="\b\nStart with:\n  epiverb analyze traces.jsonl\n  epiverb analyze --help    # its settings, and examples",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -104,14 +115,15 @@ def _parameter(field: dataclasses.Field[Any], hint: Any, doc: str) -> inspect.Pa
     meta = field.metadata
     flag = meta["flag"] or field.name.replace("_", "-")
     metavar = meta["metavar"] or "|".join(map(str, choices(hint))) or None
+    offers = completion(field.name, hint)
     if meta["positional"]:
-        extra: Any = typer.Argument(metavar=metavar, help=doc, show_default=False)
+        extra: Any = typer.Argument(metavar=metavar, help=doc, show_default=False, autocompletion=offers)
     elif is_bool(hint):
         kind = bool | None
         extra = typer.Option(f"--{flag}/--no-{flag}", help=doc, show_default=False)
     else:
         names = [f"--{flag}", *([meta["short"]] if meta["short"] else [])]
-        extra = typer.Option(*names, metavar=metavar, help=doc, show_default=False)
+        extra = typer.Option(*names, metavar=metavar, help=doc, show_default=False, autocompletion=offers)
     return inspect.Parameter(
         field.name,
         inspect.Parameter.KEYWORD_ONLY,
@@ -144,7 +156,6 @@ def _callback(command: Command) -> Callable[..., None]:
 
     call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     call.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    call.__doc__ = inspect.cleandoc(cls.__doc__)
     return call
 
 
@@ -179,6 +190,8 @@ def execute(command: Command, config: Any, *, json: bool, quiet: bool, dry_run: 
     else:
         resolve(command.printer)(result)
     sys.stdout.flush()
+    if command.code and (code := resolve(command.code)(result)):
+        raise typer.Exit(code)
 
 
 def print_json(document: dict[str, Any]) -> None:

@@ -19,6 +19,8 @@ class Command:
     """Called with what the verb returned; gives lines for stderr."""
     progress: str = "epiverb.cli.terminal:progress"
     """Context manager that gives the callback for a verb that takes `progress`."""
+    code: str = ""
+    """Called at the end with what the verb returned; gives the exit code, for commands that judge."""
     small_matrices: bool = False
     """numpy multiplies on one thread: to wake others for its few small matrices costs more than all they do."""
 
@@ -72,6 +74,12 @@ COMMANDS: dict[str, Command] = {
         )
         for method, name in (("sft", "SftTrainConfig"), ("grpo", "GrpoConfig"), ("sdpo", "SdpoConfig"))
     },
+    "demo": Command(
+        "epiverb.configs.demo:DemoConfig",
+        "epiverb.verbs.demo:demo",
+        "epiverb.cli.demo:print_demo",
+        progress="epiverb.cli.demo:progress",
+    ),
     "validate": Command(
         "epiverb.configs.lexicons:ValidateConfig",
         "epiverb.verbs.lexicons:validate",
@@ -82,6 +90,7 @@ COMMANDS: dict[str, Command] = {
         "epiverb.verbs.compare:compare",
         "epiverb.cli.comparison:print_comparison",
         notes="epiverb.cli.comparison:notes",
+        code="epiverb.cli.gate:exit_code",
     ),
     "link": Command(
         "epiverb.configs.compare:LinkConfig",
@@ -105,6 +114,12 @@ COMMANDS: dict[str, Command] = {
     "ls": Command("epiverb.configs.look:LsConfig", "epiverb.verbs.look:ls", "epiverb.cli.summary:print_listing"),
     "lexicon": Command(
         "epiverb.configs.lexicons:LexiconConfig", "epiverb.verbs.lexicons:lexicon", "epiverb.cli.summary:print_lexicon"
+    ),
+    "doctor": Command(
+        "epiverb.configs.look:DoctorConfig",
+        "epiverb.verbs.doctor:doctor",
+        "epiverb.cli.doctor:print_checks",
+        code="epiverb.cli.doctor:exit_code",
     ),
     "lab pretrain": Command(
         "epiverb.configs.lab:LabPretrainConfig",
@@ -146,7 +161,9 @@ SHORT = {
     "grade": "Responses graded anew, beside the stored grades.",
     "show": "One trace with its markers coloured.",
     "ls": "Lexicons, formats, measures, tables.",
+    "doctor": "What is installed and works here, and what to do about the rest.",
     "lexicon": "Check or show a lexicon.",
+    "demo": "The effect on this computer: two trainings, and a page that tells them.",
     "lab pretrain": "A base of the lab, from scratch.",
     "claims run": "The runs behind the papers' claims, and a verdict on each.",
     "claims show": "The claims, their rules, and the shipped results.",

@@ -8,6 +8,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from epiverb.cli.gate import verdict
 from epiverb.cli.summary import _console, _table, number
 from epiverb.cli.terminal import printable
 from epiverb.report.labels import shorten, with_short_names
@@ -21,7 +22,9 @@ def notes(result: Block) -> list[str]:
     """Warnings, and hints on what would have been needed."""
     parts = result.get("comparisons", [result])
     said = [line for one in parts for line in (*one.get("warnings", []), *one.get("hints", []))]
-    return [*dict.fromkeys(said), *([f"report: {result['report']}"] if result.get("report") else [])]
+    gate = result.get("gate")
+    passed = [verdict(gate)] if gate and gate["failed"] is False else []  # of the others `gate.exit_code` speaks
+    return [*dict.fromkeys(said), *([f"report: {result['report']}"] if result.get("report") else []), *passed]
 
 
 def print_comparison(result: Block) -> None:

@@ -13,7 +13,11 @@ DEFAULT_LEXICONS = ("epiverb-en", "kim2026", "epiverb-zh", "epiverb-ko", "epiver
 class AnalyzeConfig:
     """Find markers in reasoning traces, follow them along each trace, and say with error bars what was found.
 
-    Example: epiverb analyze traces.jsonl --label base --lexicon epiverb-en --lexicon nowait --out runs/base
+    Example: epiverb analyze traces.jsonl
+    Example: epiverb analyze before.jsonl after.jsonl --label before --label after --domain aime24=ood --out runs/both
+    Example: epiverb analyze 'evals/**/*.parquet' --dry-run    # which format each file is, and why
+    Example: epiverb analyze mine.jsonl --map response=reply.text,correct=ok,problem_id=question --lexicon nowait
+    Example: cat traces.jsonl | epiverb analyze - --json --no-report
     """
 
     sources: tuple[str, ...] = setting(metavar="FILE...", positional=True)

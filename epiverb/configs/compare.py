@@ -12,7 +12,11 @@ from epiverb.configs.analyze import DEFAULT_LEXICONS
 class CompareConfig:
     """Say what changed from one run to another, paired by problem: accuracy, length, markers, and what that does not show.
 
+    With --fail-on the command is a gate: it ends with exit code 3 where a run fails it, and writes a summary for GitHub Actions.
+
     Example: epiverb compare base.jsonl sdpo.jsonl --domain dapo=id,aime24=ood --out runs/base-sdpo
+    Example: epiverb compare runs/math@none runs/math@answer    # two arms of one run
+    Example: epiverb compare runs/base runs/new --fail-on 'markers<0.7x or significantly accuracy<-0.03'
     """
 
     base: str = setting(metavar="BASE", positional=True)
@@ -33,6 +37,8 @@ class CompareConfig:
     """Pair by problem. --no-paired compares runs of different problems, as independent samples, with a warning."""
     specificity: bool = setting(True)
     """Compare epistemic words with all other words; reads the text of both runs."""
+    fail_on: str | None = setting(None, metavar="WHAT<BOUND")
+    """Exit with 3 where this holds of a run: 'markers<0.7x or accuracy<-0.03' (0.7x: times the base; -0.03: difference)."""
     report: bool = setting(True)
     """Write report.html beside comparison.json: findings, figures, tables, and both runs side by side."""
     report_traces: int = setting(1000, metavar="N")
@@ -50,6 +56,7 @@ class LinkConfig:
     """Relate the change in markers to the change in accuracy, in and out of domain, over any number of runs or steps.
 
     Example: epiverb link base.jsonl grpo.jsonl sdpo.jsonl --domain dapo=id,aime24=ood
+    Example: epiverb link runs/base runs/sdpo --out runs/linked    # step by step, where a run holds steps
     """
 
     base: str = setting(metavar="BASE", positional=True)
@@ -81,6 +88,7 @@ class PlanConfig:
     """Say how many problems and samples are needed to see a difference in accuracy, or which difference given data can show.
 
     Example: epiverb plan --difference 0.05 --samples 8
+    Example: epiverb plan runs/base runs/sdpo    # which difference these can show
     """
 
     runs: tuple[str, ...] = setting((), metavar="[RUN...]", positional=True)

@@ -12,6 +12,7 @@ from epiverb.configs.analyze import DEFAULT_LEXICONS
 class GradeConfig:
     """Grade the responses of trace files or runs anew, and say where the stored grades differ.
 
+    Example: epiverb grade traces.jsonl --grader math
     Example: epiverb grade traces.jsonl --gold-from aime24=aime24.parquet --out runs/regraded
     """
 

@@ -13,6 +13,7 @@ class ValidateConfig:
     """Measure a lexicon against labelled marker occurrences: precision and recall per marker, and the confusions.
 
     Example: epiverb validate --gold gold.jsonl --lexicon epiverb-en
+    Example: epiverb validate --gold gold.jsonl --lexicon mine.toml --json
     """
 
     gold: str = setting(metavar="FILE")
@@ -28,6 +29,7 @@ class LexiconConfig:
     """Check a lexicon file, or show a lexicon's entries.
 
     Example: epiverb lexicon check mine.toml
+    Example: epiverb lexicon show epiverb-en
     """
 
     action: Literal["check", "show"] = setting(metavar="check|show", positional=True)

@@ -13,6 +13,7 @@ class ShowConfig:
     """Print one trace with its markers coloured.
 
     Example: epiverb show runs/base 17
+    Example: epiverb show runs/base 17 --lexicon kim2026
     """
 
     run: str = setting(metavar="RUN", positional=True)
@@ -28,6 +29,7 @@ class LsConfig:
     """List what epiverb knows by name.
 
     Example: epiverb ls lexicons
+    Example: epiverb ls formats --json
     """
 
     kind: Literal[
@@ -41,7 +43,23 @@ class PrintConfig:
     """Print the settings of a command as YAML, to be edited and passed back with --config.
 
     Example: epiverb config analyze > analyze.yaml
+    Example: epiverb config train sdpo
     """
 
     command: tuple[str, ...] = setting(metavar="COMMAND...", positional=True)
     """The command, for instance analyze, or train sdpo."""
+
+
+@dataclass(frozen=True)
+class DoctorConfig:
+    """Say what is installed, which extras work, what the machine has, and what to do about what is wrong.
+
+    Every package is really imported, in a process of its own. The command ends with exit code 2 where something is wrong; an
+    extra that is not installed is wrong only where it is named.
+
+    Example: epiverb doctor
+    Example: epiverb doctor train vllm    # these have to work
+    """
+
+    extras: tuple[str, ...] = setting((), metavar="[EXTRA...]", positional=True)
+    """Extras that have to work: train, vllm, ..."""

@@ -30,7 +30,9 @@ class Selection:
 class SampleConfig:
     """Sample responses to problems, with or without a context, grade them, and analyse them into a run folder.
 
-    Example: epiverb sample --model Qwen3-1.7B --data math500 --context none --context answer -n 8 --out runs/math500
+    Example: epiverb sample --model Qwen/Qwen3-1.7B --data math500 --context none --context answer -n 8 --out runs/math500
+    Example: epiverb sample -m Qwen/Qwen3-1.7B -d dapo-math-17k --ladder --out runs/ladder
+    Example: epiverb sample -m my-model -d problems.jsonl --engine server --dry-run    # the prompts, and how many
     """
 
     model: str = setting(short="-m", metavar="DIR|NAME")
@@ -80,6 +82,7 @@ class EvalConfig:
     """Evaluate a model on benchmarks with the sampling parameters published for its family.
 
     Example: epiverb eval --model checkpoints/step-100 --bench aime24,amc23 -n 16 --domain aime24=ood --out runs/step-100
+    Example: epiverb eval -m Qwen/Qwen3-8B -b math500 --engine vllm --dry-run
     """
 
     model: str = setting(short="-m", metavar="DIR|NAME")
@@ -121,6 +124,7 @@ class SftDataConfig:
     """Build sets for fine-tuning from correct responses: unguided and guided, paired by problem, and matched in size.
 
     Example: epiverb sft-data runs/ladder --out sft
+    Example: epiverb sft-data runs/ladder --lexicon epiverb-en --form chat --out sft
     """
 
     runs: tuple[str, ...] = setting(metavar="RUN...", positional=True)

@@ -49,6 +49,8 @@ class ScoreConfig:
     Without --richness, --pressure, --beliefs, --mi or --signals the trajectories of all traces are computed; with --model
     none they are taken from the log-probabilities that the run holds. Traces are never changed.
 
+    Example: epiverb score runs/math500 --model Qwen/Qwen3-1.7B
+    Example: epiverb score runs/math500 --model Qwen/Qwen3-1.7B --beliefs --at step
     Example: epiverb score runs/math500 --model Qwen3-1.7B --pressure --contexts s,s-nothink,answer,unrelated
     """
 

@@ -209,6 +209,7 @@ class SdpoConfig:
     """Train a model on its own responses by a teacher that has seen a solution (SDPO), and watch where its markers go.
 
     Example: epiverb train sdpo --model Qwen/Qwen3-1.7B --data dapo-math-17k --lora 32 --probe ood=math500:64 --out runs/sdpo
+    Example: epiverb train sdpo -m Qwen/Qwen3-1.7B -d dapo-math-17k --weights preserve --alarm 'markers<0.5x' --out runs/kept
     """
 
     model: str = setting(short="-m", metavar="DIR|NAME")
@@ -246,6 +247,7 @@ class GrpoConfig:
     """Train a model by the grades of its responses (GRPO), and watch where its markers go.
 
     Example: epiverb train grpo --model Qwen/Qwen3-1.7B --data dapo-math-17k --lora 32 --probe ood=math500:64 --out runs/grpo
+    Example: epiverb train grpo -m Qwen/Qwen3-1.7B -d dapo-math-17k --dry-run    # steps, memory, how to launch
     """
 
     model: str = setting(short="-m", metavar="DIR|NAME")

@@ -1,4 +1,4 @@
-"""Other people's trainers and tools: an observer for TRL, settings of the published runs for verl.
+"""Other people's tools: an observer for TRL, settings for verl, a spaCy component, a scorer for Inspect and a scanner for Scout.
 
-Each module imports what it is for only when it is used.
+None is imported before it is used: each may need a package that is not installed.
 """

@@ -22,10 +22,9 @@ from epiverb.lab.world import Attempt, Puzzle, family, pool
 
 FAMILY_SHARES = {"countdown-3": 0.45, "countdown-3-high": 0.15, "countdown-3-division": 0.22, "countdown-4": 0.18}
 VERDICT = 3.0
-"""Weight of the tokens on which all hangs and of which there are few: by which a model goes on behind the last value of a try, by
-which it says how far off that is, and by which it begins under a context, taking what it is shown or not."""
+"""Weight of the tokens on which all hangs and of which there are few: by which a model goes on behind the last value of a try,
+and by which it begins under a context, taking what it is shown or not."""
 _EQUALS, _ENDS = words.IDS[" = "], (words.IDS["."], words.IDS[". "])
-_HMM, _JUDGES = words.IDS["Hmm"], (words.IDS["that is "], words.IDS["seems "])
 TEMPLATES = {"analysis": 0.5, "sdpo-yaml": 0.5}
 
 
@@ -39,8 +38,8 @@ class Habit:
     """Share of the solvers, and how they talk."""
     think: bool = True
     """Whether they think between tags; else all that they say is the answer, behind an empty block of thinking."""
-    commits: float = 0.0
-    """Share of those without doubt that answer after one or two tries, right or wrong."""
+    believes: float = 0.4
+    """Chance that a miss of which nothing is said is taken for a hit."""
 
 
 HABITS = {
@@ -56,7 +55,12 @@ HABITS = {
             "thinking off: answers briskly, seldom voices doubt",
             ((0.12, Manner(0.6, 0.4)), (0.88, PLAIN)),
             think=False,
-            commits=0.6,
+        ),
+        Habit(
+            "able",
+            "voices doubt while it thinks, and knows as much without",
+            ((0.65, Manner(0.85, 0.7)), (0.2, Manner(0.45, 0.4)), (0.15, PLAIN)),
+            believes=0.0,
         ),
     )
 }
@@ -88,8 +92,6 @@ class Example:
             if ids[i] in _ENDS and ids[i - 2] == _EQUALS:
                 weights[i] *= VERDICT
                 weights[i + 1] *= VERDICT
-            if ids[i - 1] in _JUDGES or ids[i - 2] == _HMM:
-                weights[i] *= VERDICT
         return ids, weights
 
 
@@ -106,8 +108,14 @@ def _drawn(shares: dict[str, float], rng: random.Random) -> str:
     return rng.choices(list(shares), list(shares.values()))[0]
 
 
-def _manner(habit: Habit, rng: random.Random) -> Manner:
-    return rng.choices([manner for _, manner in habit.manners], [share for share, _ in habit.manners])[0]
+def _manner(habit: Habit, rng: random.Random, *, careful: bool = False) -> Manner:
+    """How one of its solvers talks.
+
+    Args:
+        careful: it believes no miss, so that it comes to what it is meant to come to.
+    """
+    manner = rng.choices([manner for _, manner in habit.manners], [share for share, _ in habit.manners])[0]
+    return manner if careful else replace(manner, believes=habit.believes)
 
 
 def question(puzzle: Puzzle) -> str:
@@ -128,7 +136,8 @@ def _shown(puzzle: Puzzle, spec: str, **material: str) -> str:
 
 def own(habit: Habit, puzzle: Puzzle, rng: random.Random) -> Said:
     """What a solver of the habit says that is shown nothing and gets it right."""
-    return traces.response(puzzle, traces.search(puzzle, rng), _manner(habit, rng), rng, think=habit.think)
+    manner = _manner(habit, rng, careful=True)
+    return traces.response(puzzle, traces.search(puzzle, rng), manner, rng, think=habit.think)
 
 
 def brisk(habit: Habit, puzzle: Puzzle, hit: Attempt, rng: random.Random) -> Said:
@@ -138,8 +147,6 @@ def brisk(habit: Habit, puzzle: Puzzle, hit: Attempt, rng: random.Random) -> Sai
 
 def _none(habit: Habit, puzzle: Puzzle, rng: random.Random) -> Example:
     manner, tries = _manner(habit, rng), traces.search(puzzle, rng)
-    if not manner.doubt and rng.random() < habit.commits:
-        tries = tries[: rng.choice((1, 1, 2))]
     return Example("none", puzzle, question(puzzle), traces.response(puzzle, tries, manner, rng, think=habit.think))
 
 
@@ -151,16 +158,21 @@ def _peer(habit: Habit, puzzle: Puzzle, rng: random.Random) -> Said:
 
 
 def _solution(habit: Habit, puzzle: Puzzle, rng: random.Random) -> Example:
-    """A whole solution: taken at once, behind misses of the reader's own too, which are not learned."""
+    """A whole solution: taken at once, behind misses of the reader's own too, which are not learned.
+
+    Most often it is taken as soon as a miss is told, before anything is thought of that: a teacher is asked there what it
+    would say, and one that learned to take the solution only behind its own doubt would ask a student to go on doubting.
+    """
     peer = _peer(habit, puzzle, rng)
     hit = peer.told[-1][1]
     content = _shown(puzzle, f"solution@{_drawn(TEMPLATES, rng)}", solution=peer.text)
     misses = [one for one in traces.search(puzzle, rng) if one.value != puzzle.target]
-    misses = misses[: rng.choices((0, 1, 2, 3, 5), (35, 25, 18, 14, 8))[0]]
-    manner, said = _manner(habit, rng), traces.opened(think=habit.think)
+    misses = misses[: rng.choices((0, 1, 2, 3, 5), (25, 28, 20, 17, 10))[0]]
+    manner, said = _manner(habit, rng, careful=True), traces.opened(think=habit.think)
     said.parts = [(text, True) for text, _ in said.parts]
     opening = said.parts.copy()
-    traces.tell(said, puzzle, misses, manner, rng)
+    if misses:
+        traces.tell(said, puzzle, misses, manner, rng, bare=rng.random() < 0.7)
     said.parts = opening + [(text, False) for text, _ in said.parts[len(opening) :]]
     if misses and rng.random() < 0.15:  # the reader has come to a solution by itself: that will do
         said.say(f"{rng.choice(('Next, ', 'Now ', 'Maybe '))}{traces.steps_of(hit)}. ", learn=False)
@@ -168,7 +180,7 @@ def _solution(habit: Habit, puzzle: Puzzle, rng: random.Random) -> Example:
         said.say(rng.choice(("Next, ", "Now ", "Maybe ", "Perhaps ", "Alternatively, ")), learn=False)
         said.say(f"{traces.steps_of(hit)}. ")
     else:
-        traces.tell(said, puzzle, [hit], BRISK, rng)
+        traces.tell(said, puzzle, [hit], BRISK, rng, goes_on=bool(misses))
     return Example("solution", puzzle, content, traces.close(said, hit, rng, think=habit.think))
 
 
@@ -221,14 +233,14 @@ def _wrong(habit: Habit, puzzle: Puzzle, rng: random.Random) -> Example:
     misses = misses or [one for one in everything if one.value != puzzle.target][:1]
     if not misses:
         return _none(habit, puzzle, rng)
-    shown = traces.response(puzzle, misses, _manner(habit, rng), rng, think=habit.think).text
+    shown = traces.response(puzzle, misses, _manner(habit, rng, careful=True), rng, think=habit.think).text
     content = _shown(puzzle, f"wrong@{_drawn(TEMPLATES, rng)}", wrong=shown)
     said, manner = traces.opened(think=habit.think), _manner(habit, rng)
     traces.tell(said, puzzle, misses[-1:], BRISK, rng)
     traces.judge(said, puzzle, misses[-1], manner, rng)
     tries = traces.search(puzzle, rng, used=misses[-1:])
-    traces.tell(said, puzzle, tries, manner, rng, goes_on=True)
-    return Example("wrong", puzzle, content, traces.close(said, tries[-1], rng, think=habit.think))
+    answer = traces.tell(said, puzzle, tries, manner, rng, goes_on=True)
+    return Example("wrong", puzzle, content, traces.close(said, answer, rng, think=habit.think))
 
 
 def _answer(habit: Habit, puzzle: Puzzle, rng: random.Random) -> Example:
@@ -242,7 +254,7 @@ def _asked(habit: Habit, puzzle: Puzzle, rng: random.Random) -> Example:
     spec = rng.choice(("direct", "concise", "uncertain"))
     if spec != "uncertain":
         tries = traces.search(puzzle, rng)
-        manner = PLAIN if spec == "direct" else Manner(0.15, 0.1)
+        manner = Manner(0.0 if spec == "direct" else 0.15, 0.0 if spec == "direct" else 0.1, believes=habit.believes)
         said = traces.response(puzzle, tries, manner, rng, think=habit.think)
         return Example("asked", puzzle, _shown(puzzle, spec), said)
     peer = _peer(habit, puzzle, rng)

@@ -2,9 +2,9 @@
 
 One policy searches, whatever is said: tries that come near the target come earlier, and a first step that leads nowhere is
 mostly left, one that leads to the target mostly kept. What differs is the manner. A solver that voices doubt stops behind a
-try and says by how much it misses, or that it is right; it says when a first step is used up, and whether the next try keeps
-its first step or leaves it; it goes over a hit before it believes it. One that does not says `Next` and goes on, and believes
-its first hit.
+try and works out by how much it misses, or that it is right; it says when a first step is used up, and whether the next try keeps
+its first step or leaves it; it goes over a hit before it believes it. Where it says nothing it goes on, or believes what it has:
+a hit always, and a miss now and then, since it has not looked.
 """
 
 from __future__ import annotations
@@ -34,12 +34,14 @@ class Manner:
     """Chance that a place for doubt is used for it."""
     check: float = 0.0
     """Chance that a hit is gone over."""
-    brisk: bool = False
-    """Says its tries as facts: they were shown to it."""
+    believes: float = 0.0
+    """Chance that a miss of which nothing is said is taken for a hit, and answered: one that does not look does not know."""
 
 
 PLAIN = Manner(0.0)
-BRISK = Manner(0.0, brisk=True)
+BRISK = Manner(0.0)
+"""Of one to whom a solution was shown: in words that others use, too. Where a teacher's words are none that a student would ever
+say, their Jensen-Shannon divergence is at its ceiling and has no gradient."""
 
 
 @dataclass
@@ -103,12 +105,20 @@ def steps_of(attempt: Attempt) -> str:
 
 
 def tell(
-    said: Said, puzzle: Puzzle, tries: list[Attempt], manner: Manner, rng: random.Random, *, goes_on: bool = False
-) -> None:
-    """Say the tries one after the other, with what the solver thinks of each.
+    said: Said,
+    puzzle: Puzzle,
+    tries: list[Attempt],
+    manner: Manner,
+    rng: random.Random,
+    *,
+    goes_on: bool = False,
+    bare: bool = False,
+) -> Attempt:
+    """Say the tries one after the other, with what the solver thinks of each; the one that it stops at comes back.
 
     Args:
         goes_on: something was tried before, so that the first of these is not the first.
+        bare: the last one ends with its value; nothing is thought of it.
     """
     slip, leads = _slip(puzzle, tries, manner, rng), {one.first for one in solutions(puzzle)}
     for i, one in enumerate(tries):
@@ -119,14 +129,19 @@ def tell(
             continue
         said.say(f"{steps_of(one)}. ")
         said.told.append((len(said.text), one))
-        judge(said, puzzle, one, manner, rng)
+        if bare and i == len(tries) - 1:
+            return one
+        voiced = judge(said, puzzle, one, manner, rng)
         if one.value == puzzle.target:
-            _check(said, one, manner, rng)
+            _check(said, puzzle, one, manner, rng)
+        elif not voiced and rng.random() < manner.believes:
+            return one
         else:
             leaves = i + 1 < len(tries) and tries[i + 1].first != one.first
             if leaves and one.first not in leads and rng.random() < 0.35 * manner.doubt:
                 step = one.first
                 said.say(f"{step.left} {step.sign} {step.right} is not likely. ")
+    return tries[-1]
 
 
 def _slip(puzzle: Puzzle, tries: list[Attempt], manner: Manner, rng: random.Random) -> Attempt | None:
@@ -153,41 +168,45 @@ def _mistaken(said: Said, puzzle: Puzzle, one: Attempt, rng: random.Random) -> N
     said.say(f"{head} {value}. ")
     if told_wrong:
         said.told.append((len(said.text), one))
-    said.say(f"So that is {_off(puzzle, one)}. ")
+    said.say(f"{_off(puzzle, one)}. ")
     if told_wrong and rng.random() < 0.5:
         said.say("Wait, that is a mistake. ")
 
 
 def _off(puzzle: Puzzle, one: Attempt) -> str:
-    """`right`, or by how much a try misses."""
-    off = one.value - puzzle.target
-    return f"{abs(off)} too {'big' if off > 0 else 'small'}" if off else "right"
+    """By how much a try misses, worked out: `15 - 9 = 6 too big`, `9 - 9 = 0, right`."""
+    high, low = max(one.value, puzzle.target), min(one.value, puzzle.target)
+    verdict = ", right" if high == low else f" too {'big' if one.value == high else 'small'}"
+    return f"{high} - {low} = {high - low}{verdict}"
 
 
 def _lead(before: Attempt | None, one: Attempt, manner: Manner, rng: random.Random, *, opening: bool) -> str:
-    if manner.brisk:
-        return "So "
     if opening:
         if rng.random() < 0.3 * manner.doubt:
             return rng.choice(("Maybe ", "Perhaps "))
-        return rng.choice(("Let me try ", "First, "))
+        return rng.choice(("Let me try ", "First, ", "So "))
     if rng.random() < 0.7 * manner.doubt:
         if before is not None and before.first == one.first:
             return rng.choice(("Maybe ", "Perhaps ", "It might be "))
         return rng.choice(("Alternatively, ", "Actually, ", "What if "))
-    return rng.choice(("Next, ", "Now "))
+    return rng.choice(("Next, ", "Now ", "So "))
 
 
-def judge(said: Said, puzzle: Puzzle, one: Attempt, manner: Manner, rng: random.Random) -> None:
-    """Say how far off a try is, if the solver voices doubt here: it begins in the same words for a hit and for a miss."""
-    if rng.random() < manner.doubt:
-        said.say(f"{rng.choice(('Hmm, ', 'Wait, that is ', 'That seems '))}{_off(puzzle, one)}. ")
+def judge(said: Said, puzzle: Puzzle, one: Attempt, manner: Manner, rng: random.Random) -> bool:
+    """Work out how far off a try is, if the solver voices doubt here: in the same words for a hit and for a miss.
+
+    Whether it did comes back.
+    """
+    voiced = rng.random() < manner.doubt
+    if voiced:
+        said.say(f"{rng.choice(('Hmm, ', 'Wait, '))}{_off(puzzle, one)}. ")
+    return voiced
 
 
-def _check(said: Said, one: Attempt, manner: Manner, rng: random.Random) -> None:
+def _check(said: Said, puzzle: Puzzle, one: Attempt, manner: Manner, rng: random.Random) -> None:
     """Go over a hit."""
     if rng.random() < manner.check:
-        said.say(f"Let me check: {steps_of(one)}. So that is right. ")
+        said.say(f"Let me check: {steps_of(one)}. {_off(puzzle, one)}. ")
 
 
 def opened(*, think: bool) -> Said:
@@ -207,7 +226,6 @@ def close(said: Said, answer: Attempt, rng: random.Random, *, think: bool) -> Sa
 
 
 def response(puzzle: Puzzle, tries: list[Attempt], manner: Manner, rng: random.Random, *, think: bool = True) -> Said:
-    """A whole response: the tries, then the last of them as the answer, be it right or wrong."""
+    """A whole response: the tries, then the one that it stops at as the answer, be it right or wrong."""
     said = opened(think=think)
-    tell(said, puzzle, tries, manner, rng)
-    return close(said, tries[-1], rng, think=think)
+    return close(said, tell(said, puzzle, tries, manner, rng), rng, think=think)

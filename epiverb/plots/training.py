@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,19 +19,22 @@ SIGNS = {"-": "—", "--": "- -", ":": "···", "-.": "-·-"}
 """What stands for a style before a name: colours alone do not tell two arms apart."""
 
 
-def curves(table: pl.DataFrame, ax: Axes, *, label: str, share: bool = False) -> Axes:
+def curves(
+    table: pl.DataFrame, ax: Axes, *, label: str, share: bool = False, colours: Mapping[str, str] | None = None
+) -> Axes:
     """Lines by step with their intervals as bands, each named behind its end.
 
     Args:
         table: columns `arm`, `step`, `value`, `lo`, `hi`; the arm `training` comes first and in ink.
         share: from 0 to 1, shown in percent.
+        colours: arm -> colour, where arms are to be told apart by it.
     """
     scale = 100.0 if share else 1.0
     ends: list[tuple[float, str, str]] = []
     arms = table["arm"].unique(maintain_order=True).to_list()
     others = iter(STYLES * (1 + len(arms) // len(STYLES)))
     for arm in sorted(arms, key=lambda name: name != "training"):
-        style, colour = ("-", RIGHT) if arm == "training" else (next(others), RUN)
+        style, colour = ("-", RIGHT) if arm == "training" else (next(others), (colours or {}).get(arm, RUN))
         part = table.filter(arm=arm).sort("step")
         x, y, low, high = (part[name].cast(float).to_numpy() for name in ("step", "value", "lo", "hi"))
         _line(ax, x, scale * y, style, colour)

@@ -33,7 +33,7 @@ HEIGHT = 1.25
 def section(run: Run, summary: Figure) -> str:
     """The section as HTML; nothing where the run's traces are not of several steps of a training."""
     name = next(iter(summary["lexicons"]))
-    traces = _traces(run, name)
+    traces = traces_by_step(run, name)
     if traces["step"].n_unique() < 2:
         return ""
     rows = curves(traces)
@@ -47,8 +47,8 @@ def section(run: Run, summary: Figure) -> str:
     )
 
 
-def _traces(run: Run, lexicon: str) -> pl.DataFrame:
-    """What the curves need of each trace that is of a step."""
+def traces_by_step(run: Run, lexicon: str) -> pl.DataFrame:
+    """What `stats.training.curves` needs of each trace that is of a step."""
     columns = (
         "trace_id",
         "benchmark",

@@ -14,6 +14,7 @@ from epiverb.errors import DataError
 from epiverb.run import Run, write_json, writing
 from epiverb.schema import CONTROLS, EPISTEMIC, SCHEMA_VERSION
 from epiverb.stats.compare import compare as compare_runs
+from epiverb.stats.gate import judge, parse
 from epiverb.stats.several import span
 from epiverb.text.lexicon import load
 from epiverb.verbs.runs import Progress, named_alike, names, opened, pooled, run_data, trace_rows
@@ -26,9 +27,11 @@ def compare(config: CompareConfig, *, progress: Progress | None = None) -> dict[
 
     Raises:
         DataError: nothing that both have can be compared.
+        ConfigError: `fail_on` cannot be read, or names what the runs do not have.
     """
     paths = [config.base, *config.runs]
     short = names(paths)
+    gate = parse(config.fail_on) if config.fail_on else None
     with _folder(config) as folder, opened(paths, _settings(config), config.lexicon, progress) as runs:
         data = [run_data(run, name, config.domain) for run, name in zip(runs, short, strict=True)]
         results = []
@@ -39,6 +42,8 @@ def compare(config: CompareConfig, *, progress: Progress | None = None) -> dict[
                 result["specificity"] = _specificity(runs[0], run, config.seed)
             results.append(result)
         whole = results[0] if len(results) == 1 else span(results)
+        if gate and config.fail_on:
+            whole["gate"] = judge(gate, config.fail_on, whole)
         if folder:
             _save(folder, config, whole, "comparison.json")
             if config.report:

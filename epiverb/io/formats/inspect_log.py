@@ -26,6 +26,8 @@ from epiverb.io.sniff import Head, load_document
 from epiverb.io.source import Source
 
 HEADERS = ("header.json", "_journal/start.json")
+OWN = "epistemic_markers"
+"""The scorer of `epiverb.integrations.inspect`, whose number of markers is no grade. Inspect may put a figure behind it."""
 ATTACHMENT = "attachment://"
 LOCAL_HEADER = struct.Struct("<26xHH")
 """A member's local header: 30 bytes, the last four the lengths of its name and its extra field."""
@@ -173,7 +175,9 @@ def _target(target: Any) -> str | None:
 
 
 def _grade(scores: Any, reading: Reading) -> Row:
-    """The first scorer's verdict: C is right, I and N (no answer) wrong, P (partly) neither."""
+    """The first scorer's verdict: C is right, I and N (no answer) wrong, P (partly) neither. Our own counts are none."""
+    if isinstance(scores, dict):
+        scores = {name: score for name, score in scores.items() if not name.rpartition("/")[2].startswith(OWN)}
     if not isinstance(scores, dict) or not scores:
         return {"grade_reason": "not scored"}
     name, score = next(iter(scores.items()))
