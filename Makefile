@@ -5,7 +5,11 @@ BIN := $(VENV)/bin
 VLLM := .venv-vllm
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
+<<<<<<< HEAD
 .PHONY: install demo samples test test-vllm lint docs bench clean
+=======
+.PHONY: install demo test test-vllm lint docs bench release-check clean
+>>>>>>> reach
 
 install: $(VENV)/.installed
 
@@ -52,6 +56,10 @@ bench: install  ## each against its named rival; prints ratios
 	$(BIN)/python benchmarks/scoring.py
 	$(BIN)/python benchmarks/beliefs.py
 	$(BIN)/python benchmarks/losses.py
+
+release-check: install  ## wheel and sdist built, checked, and used in empty environments of the Pythons that there are
+	$(PIP) twine
+	$(BIN)/python tools/release.py
 
 clean:
 	rm -rf $(VENV) $(VLLM) build dist *.egg-info epiverb-runs

@@ -1,7 +1,7 @@
 """`epiverb analyze --follow`: a folder that a running job writes into, analysed anew whenever it has changed.
 
-All of it is read again each time: at some hundred megabytes a second that costs less than to keep what was read before, and the
-run is always the one that a single command would have made. A run takes the place of the one before it when it is whole.
+All of it is read again each time, so that the run is always the one that a single command would have made; between two passes
+it rests for at least as long as the last one took. A run takes the place of the one before it when it is whole.
 """
 
 from __future__ import annotations
@@ -38,15 +38,18 @@ def follow(config: AnalyzeConfig, analyze: Callable[[AnalyzeConfig], Any], say: 
     made: Run | None = None
     try:
         seen: Seen | None = None
-        changed = time.monotonic()
+        changed, rest = time.monotonic(), 0.0
         while True:
             now = look(config.sources)
             if now != seen:
                 seen, changed = _still(config.sources, now), time.monotonic()
                 made = _pass(config, analyze, say, made)
+                rest = time.monotonic() - changed
             elif config.until_idle is not None and time.monotonic() - changed >= config.until_idle:
                 break
-            time.sleep(config.every if config.until_idle is None else min(config.every, max(config.until_idle, 0.1)))
+            patience = config.every if config.until_idle is None else min(config.every, max(config.until_idle, 0.1))
+            time.sleep(max(patience, rest))
+            rest = 0.0
     except KeyboardInterrupt:
         if made is None:
             raise Stopped("stopped before there was anything to read.") from None

@@ -38,7 +38,7 @@ def command(*args: object) -> list[str]:
     return [sys.executable, "-c", code, "analyze", *map(str, args)]
 
 
-def until(condition, seconds: float = 30) -> None:
+def until(condition, seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not come"
@@ -110,7 +110,7 @@ def test_it_waits_for_a_job_that_has_not_begun_and_ctrl_c_leaves_a_whole_run(tmp
         until(lambda: (tmp_path / "live" / "run.json").is_file())
         time.sleep(0.3)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=120)
     finally:
         process.kill()
     assert process.returncode == 0, err
