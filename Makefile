@@ -5,11 +5,7 @@ BIN := $(VENV)/bin
 VLLM := .venv-vllm
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-<<<<<<< HEAD
-.PHONY: install demo samples test test-vllm lint docs bench clean
-=======
-.PHONY: install demo test test-vllm lint docs bench release-check clean
->>>>>>> reach
+.PHONY: install demo samples test test-vllm lint docs bench release-check clean
 
 install: $(VENV)/.installed
 
