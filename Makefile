@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 VLLM := .venv-vllm
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: install demo samples test test-vllm lint docs bench release-check clean
+.PHONY: install demo samples test test-vllm lint docs guide bench release-check clean
 
 install: $(VENV)/.installed
 
@@ -44,6 +44,9 @@ lint: install
 docs: install  ## write docs/cli.md and docs/tables.md anew from the code
 	$(BIN)/python docs/generate.py
 
+guide: docs  ## the documentation site, in site/; a warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 bench: install  ## each against its named rival; prints ratios
 	$(BIN)/python benchmarks/analyze.py
 	$(BIN)/python benchmarks/sampling.py
@@ -58,4 +61,4 @@ release-check: install  ## wheel and sdist built, checked, and used in empty env
 	$(BIN)/python tools/release.py
 
 clean:
-	rm -rf $(VENV) $(VLLM) build dist *.egg-info epiverb-runs
+	rm -rf $(VENV) $(VLLM) build dist site *.egg-info epiverb-runs

@@ -57,6 +57,7 @@ def table() -> list[dict[str, str]]:
     ]
     others: tuple[Any, ...] = (*CONSISTENCY, *POINTS, *VALUES, *SCORED)
     for name, measure in [*named, *((measure.name, measure) for measure in others)]:
-        row = {"name": name, "unit": measure.unit, "more means": measure.direction, "version": str(measure.version)}
+        row = {"name": name, "unit": measure.unit, "more means": measure.direction}
+        row |= {"needs": ", ".join(getattr(measure, "needs", ())), "version": str(measure.version)}
         rows.append({**row, "about": measure.about})
     return rows

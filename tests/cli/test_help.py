@@ -16,7 +16,7 @@ from epiverb.cli.commands import COMMANDS
 from epiverb.registry import resolve
 
 ROOT = Path(__file__).parent.parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs" / "guide").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "skills/epiverb/SKILL.md", *sorted((ROOT / "docs" / "guide").glob("*.md"))]
 
 
 def examples(name: str) -> list[str]:
@@ -62,6 +62,19 @@ def test_every_command_that_a_page_shows_parses(parsed, page):
     lines = shown(page)
     if page.name == "README.md":
         assert len(lines) > 10
+    for line in lines:
+        parsed(line)
+
+
+def alternatives(text: str) -> list[str]:
+    """The command lines in back ticks of a text, one for each alternative of `--ban|--boost`, `{a|b}`; optional parts kept."""
+    lines = [" ".join(code.split()) for code in re.findall(r"`(epiverb [^`]+)`", text)]
+    return [re.sub(r"[\[\]]", "", re.sub(r"([\w-]+)\|[\w|-]+", r"\1", line)) for line in lines if "COMMAND" not in line]
+
+
+def test_every_command_in_llms_txt_parses(parsed):
+    lines = alternatives((ROOT / "llms.txt").read_text("utf-8"))
+    assert len(lines) > 15
     for line in lines:
         parsed(line)
 
