@@ -45,19 +45,21 @@ TOKEN_MEASURES = Registry(
 """Those that `epiverb score` computes, from what a model says of each token."""
 
 
-def table() -> list[dict[str, str]]:
-    """Every measure with its unit, direction, version and meaning, for docs and `epiverb ls measures`."""
+def everything() -> list[tuple[str, Any]]:
+    """Every measure with its name, those that `epiverb score` computes behind the others."""
     from epiverb.measures.belief_measures import POINTS, VALUES
     from epiverb.measures.consistency import CONSISTENCY
     from epiverb.measures.scored import SCORED
 
-    rows = []
-    named: list[tuple[str, Any]] = [
-        (name, registry.get(name)) for registry in (MEASURES, TOKEN_MEASURES) for name in registry
-    ]
+    named = [(name, registry.get(name)) for registry in (MEASURES, TOKEN_MEASURES) for name in registry]
     others: tuple[Any, ...] = (*CONSISTENCY, *POINTS, *VALUES, *SCORED)
-    for name, measure in [*named, *((measure.name, measure) for measure in others)]:
-        row = {"name": name, "unit": measure.unit, "more means": measure.direction}
-        row |= {"needs": ", ".join(getattr(measure, "needs", ())), "version": str(measure.version)}
-        rows.append({**row, "about": measure.about})
+    return named + [(measure.name, measure) for measure in others]
+
+
+def table() -> list[dict[str, str]]:
+    """Every measure with its unit, direction, version and meaning, for docs and `epiverb ls measures`."""
+    rows = []
+    for name, measure in everything():
+        told = {"needs": ", ".join(measure.needs), "version": str(measure.version), "about": measure.about}
+        rows.append({"name": name, "unit": measure.unit, "more means": measure.direction, **told})
     return rows
