@@ -15,6 +15,7 @@ from typing import Any
 
 import nbformat
 from nbclient import NotebookClient
+from traitlets.config import Config
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = ROOT / "notebooks"
@@ -22,19 +23,32 @@ KEPT = Path(os.environ.get("EPIVERB_NOTEBOOKS", ROOT / "build" / "notebooks"))
 STYLE = re.compile(r"<style scoped>.*?</style>\s*", re.S)
 
 
-def execute(path: Path) -> Any:
-    """The notebook with its outputs, run from top to bottom in a new folder; raises `CellExecutionError`."""
+def execute(path: Path, **parameters: object) -> Any:
+    """The notebook with its outputs, run from top to bottom in a new folder; raises `CellExecutionError`.
+
+    Args:
+        parameters: set at the end of the cell with the tag `parameters`.
+    """
     notebook = nbformat.read(path, as_version=4)
+    for cell in notebook.cells:
+        if "parameters" in cell.metadata.get("tags", ()):
+            cell.source += "".join(f"\n{name} = {value!r}" for name, value in parameters.items())
     with tempfile.TemporaryDirectory() as folder:
-        client = NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": folder}})
-        client.execute(env=_environment())
+        # No port is opened. The place of the sockets is not that of the notebook, which runs in a folder of its own.
+        config = Config(KernelManager={"transport": "ipc", "ip": f"{folder}/kernel"})
+        place = {"metadata": {"path": f"{folder}/work"}}
+        Path(folder, "work").mkdir()
+        kernel = {"kernel_name": "python3", "timeout": 600, "startup_timeout": 300}
+        NotebookClient(notebook, resources=place, config=config, **kernel).execute(env=_environment())
     return notebook
 
 
 def _environment() -> dict[str, str]:
-    """That of this process, with this checkout first and one thread."""
+    """That of this process, with this checkout and its `epiverb` first, one thread, and plain text."""
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+    programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    fixed = {"OMP_NUM_THREADS": "1", "COLUMNS": "100", "NO_COLOR": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+    return {**os.environ, **fixed, "PYTHONPATH": path, "PATH": programs}
 
 
 def executed(path: Path) -> Any:
