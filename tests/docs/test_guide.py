@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -75,35 +74,6 @@ def test_every_guide_page_is_in_the_navigation(site):
     text = (ROOT / "mkdocs.yml").read_text("utf-8")
     assert {path.name for path in GUIDE.glob("*.md")} == set(re.findall(r"guide/([\w-]+\.md)", text))
     assert {path.name for path in (ROOT / "docs/design").glob("*.md")} == set(re.findall(r"design/([\w-]+\.md)", text))
-
-
-def commands(block: str) -> list[tuple[str, list[str]]]:
-    """Each command of a console block with the lines shown below it."""
-    parts = re.split(r"^\$ ", block, flags=re.M)[1:]
-    return [(part.partition("\n")[0], part.partition("\n")[2].splitlines()) for part in parts]
-
-
-def same(shown: list[str], real: list[str]) -> bool:
-    """Whether lines agree; `...` at the end stands for any others."""
-    cut = shown[-1:] == ["..."]
-    return shown[:-1] == real[: len(shown) - 1] and len(real) >= len(shown) if cut else shown == real
-
-
-@pytest.mark.parametrize("page", ["quickstart.md", "choosing-n.md"])
-def test_what_a_console_shows_is_what_comes(page, tmp_path):
-    (tmp_path / "data").symlink_to(ROOT / "data")
-    found = [one for block in blocks(page, "console") for one in commands(block)]
-    assert len(found) >= 5
-    for line, shown in found:
-        done = python("-m", "epiverb", *shlex.split(line)[1:], cwd=tmp_path)
-        real = [text.rstrip() for text in done.stdout.strip("\n").splitlines()]
-        assert same(shown, real), f"{line}\n{done.stdout}{done.stderr}"
-
-
-def test_another_output_would_be_seen():
-    assert same(["a", "..."], ["a", "b"])
-    assert not same(["a", "..."], ["b", "c"])
-    assert not same(["a"], ["a", "b"])
 
 
 # Each in a module of its own, as a script. Not by `import`: its lock would be held while threads look up what was added.
