@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 VLLM := .venv-vllm
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: install demo samples test test-vllm lint docs guide bench clean
+.PHONY: install demo samples test test-vllm lint docs guide bench release-check clean
 
 install: $(VENV)/.installed
 
@@ -55,6 +55,10 @@ bench: install  ## each against its named rival; prints ratios
 	$(BIN)/python benchmarks/scoring.py
 	$(BIN)/python benchmarks/beliefs.py
 	$(BIN)/python benchmarks/losses.py
+
+release-check: install  ## wheel and sdist built, checked, and used in empty environments of the Pythons that there are
+	$(PIP) twine
+	$(BIN)/python tools/release.py
 
 clean:
 	rm -rf $(VENV) $(VLLM) build dist site *.egg-info epiverb-runs

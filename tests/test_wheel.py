@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tools import release
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -65,3 +67,13 @@ def test_core_install_analyses_without_torch(wheel, tmp_path):
     checks = {row["name"]: row for row in json.loads(told.stdout)["checks"]}
     assert (told.returncode, checks["torch"]["ok"], checks["polars"]["ok"]) == (0, None, True)
     assert checks["polars"]["tested"] == checks["polars"]["found"]  # constraints.txt is in the wheel
+
+
+def test_release_check_sees_the_version_everywhere(monkeypatch, tmp_path):
+    assert release.version()
+    for name in ("pyproject.toml", "CHANGELOG.md"):
+        (tmp_path / name).write_text((ROOT / name).read_text("utf-8"))
+    (tmp_path / "CITATION.cff").write_text("version: 0.0.9\n")
+    monkeypatch.setattr(release, "ROOT", tmp_path)
+    with pytest.raises(SystemExit, match=r"CITATION\.cff does not say"):
+        release.version()

@@ -173,6 +173,8 @@ def execute(command: Command, config: Any, *, json: bool, quiet: bool, dry_run: 
     elif dry_run:
         print(to_yaml(config), end="")
         return
+    if "say" in takes and not quiet:
+        options["say"] = _say
     if "progress" in takes:
         with resolve(command.progress)("epiverb", quiet=quiet) as options["progress"]:
             result = verb(config, **options)
@@ -181,10 +183,8 @@ def execute(command: Command, config: Any, *, json: bool, quiet: bool, dry_run: 
     if result is None:  # one of several processes, of which the first one speaks
         return
     if not quiet and command.notes:
-        from epiverb.cli.terminal import printable
-
         for line in resolve(command.notes)(result):
-            print(f"epiverb: {printable(line)}", file=sys.stderr)
+            _say(line)
     if json:
         print_json(resolve(command.document)(result) if command.document else result)
     else:
@@ -192,6 +192,13 @@ def execute(command: Command, config: Any, *, json: bool, quiet: bool, dry_run: 
     sys.stdout.flush()
     if command.code and (code := resolve(command.code)(result)):
         raise typer.Exit(code)
+
+
+def _say(line: str) -> None:
+    """A line on stderr, from a verb that runs for long."""
+    from epiverb.cli.terminal import printable
+
+    print(f"epiverb: {printable(line)}", file=sys.stderr, flush=True)
 
 
 def print_json(document: dict[str, Any]) -> None:

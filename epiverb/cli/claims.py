@@ -44,11 +44,11 @@ def notes(card: dict[str, Any]) -> list[str]:
     """What is missing, and where the scorecard lies."""
     if card.get("dry_run"):
         return []
-    return (
-        [card["note"]]
-        if "note" in card
-        else [f"scorecard: {card['out']}/claims.json and claims.md"] * ("only" not in card)
-    )
+    if "note" in card:
+        return [card["note"]]
+    if "out" not in card or "only" in card:  # shown, not made
+        return []
+    return [f"scorecard: {card['out']}/claims.json and claims.md"]
 
 
 def print_scorecard(card: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ class AnalyzeConfig:
     Example: epiverb analyze before.jsonl after.jsonl --label before --label after --domain aime24=ood --out runs/both
     Example: epiverb analyze 'evals/**/*.parquet' --dry-run    # which format each file is, and why
     Example: epiverb analyze mine.jsonl --map response=reply.text,correct=ok,problem_id=question --lexicon nowait
+    Example: epiverb analyze rollouts/ --follow --every 60 --out runs/live    # a training that is still going on
     Example: cat traces.jsonl | epiverb analyze - --json --no-report
     """
 
@@ -44,6 +45,12 @@ class AnalyzeConfig:
     """Write report.html into the run folder."""
     report_traces: int = setting(10_000, metavar="N")
     """At most this many traces in the report's viewer; the report says how many it leaves out."""
+    follow: bool = setting(False)
+    """Go on with a job that is still writing: analyse anew when files change, until Ctrl-C. The run is whole at any time."""
+    every: float = setting(30, metavar="SECONDS")
+    """With --follow: how often to look."""
+    until_idle: float | None = setting(None, metavar="SECONDS")
+    """With --follow: end when nothing has changed for so long."""
     draws: int = setting(2000, metavar="N")
     """Bootstrap draws behind each interval."""
     seed: int = setting(0, metavar="N")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from epiverb.config import setting
+from epiverb.config import setting as option
 
 
 @dataclass(frozen=True)
@@ -14,15 +14,17 @@ class DemoConfig:
     Example: epiverb demo --out epiverb-runs/demo
     """
 
-    out: str = setting("epiverb-runs/demo", short="-o", metavar="DIR")
+    out: str = option("epiverb-runs/demo", short="-o", metavar="DIR")
     """Folder of all runs and of the page. An unfinished demo is continued by the same command."""
-    quick: bool = setting(False)
+    quick: bool = option(False)
     """Fewer steps and problems: 3 minutes instead of 10 on two cores."""
-    model: str | None = setting(None, short="-m", metavar="DIR")
+    model: str | None = option(None, short="-m", metavar="DIR")
     """A base of the lab. Default: the one that is shipped."""
-    jobs: int = setting(2, metavar="N")
+    jobs: int = option(2, metavar="N")
     """Commands that run at once, each on one core."""
-    seed: int = setting(0, metavar="N")
+    seed: int = option(0, metavar="N")
     """Seed of sampling and training."""
-    overwrite: bool = setting(False)
+    setting: dict[str, str] = option({}, metavar="NAME=TEXT")
+    """Other sizes, by the names of the lab's settings in epiverb/lab/claims/arms.toml: steps='--steps 4'."""
+    overwrite: bool = option(False)
     """Begin again where --out holds a finished demo."""

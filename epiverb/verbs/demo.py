@@ -82,7 +82,7 @@ def _scale(config: DemoConfig) -> plan.Scale:
         "fit": f"{lab.settings['fit']} -l {LEXICON} {watched} --probe-every 4 --probe-samples 2",
         "steps": size["steps"],
     }
-    return lab.but({"base": str(base.resolve()) if config.model else lab.models["base"]}, settings)
+    return lab.but({"base": str(base.resolve()) if config.model else lab.models["base"]}, settings | config.setting)
 
 
 def _check(out: Path, config: DemoConfig) -> None:

@@ -118,3 +118,14 @@ def test_sides_and_verdicts():
     assert verdict(["predicted", "undecided"]) == "undecided"
     assert verdict(["predicted", "opposite"]) == "contradicted"
     assert verdict(["opposite"], checks=["undecided"]) == "undecided"
+
+
+def test_the_shipped_scorecard_has_five_seeds_and_is_shown(epiverb):
+    called = epiverb("claims", "show", "--json")
+    assert called.code == 0, called.err
+    shown = {claim["id"]: claim for claim in called.json["claims"]}
+    tested = [claim for claim in shown.values() if claim["tests"]]
+    assert len(tested) >= 8
+    assert {test["figure"]["n_seeds"] for claim in tested for test in claim["tests"]} == {5}
+    assert shown["8"]["verdict"] == "supported"
+    assert epiverb("claims", "show").code == 0

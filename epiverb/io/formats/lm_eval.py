@@ -114,5 +114,5 @@ LM_EVAL = Format(
     "lm-eval-harness sample logs (--log_samples)",
     recognise,
     rows=rows,
-    remedy="run lm-eval without think_end_token, which cuts the reasoning before samples are logged",
+    remedy="run lm-eval without think_end_token, and its server without a reasoning parser",
 )

@@ -131,14 +131,14 @@ def _tokens(runs: Runs, call: Call, seed: int) -> pl.DataFrame:
     return _means(runs.traces(call, seed), pl.col("n_tokens"))
 
 
-def _pass_at(runs: Runs, call: Call, seed: int, k: int) -> pl.DataFrame:
+def _pass_at(runs: Runs, call: Call, seed: int, k: int | str) -> pl.DataFrame:
     """1 - C(n - c, k) / C(n, k) of each problem with at least k graded samples."""
     rows = runs.traces(call, seed).filter(pl.col("correct").is_not_null()).group_by(KEY)
     counts = rows.agg(pl.len().cast(pl.Float64).alias("n"), pl.col("correct").sum().cast(pl.Float64).alias("c"))
     missed = pl.lit(1.0)
-    for i in range(k):
+    for i in range(int(k)):
         missed = missed * ((pl.col("n") - pl.col("c") - i).clip(0.0) / (pl.col("n") - i))
-    told = counts.filter(pl.col("n") >= k).with_columns((1 - missed).alias("above"))
+    told = counts.filter(pl.col("n") >= int(k)).with_columns((1 - missed).alias("above"))
     return told.with_columns(pl.lit(None, pl.String).alias("key"), pl.lit(1.0).alias("below")).collect()
 
 
