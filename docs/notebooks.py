@@ -21,6 +21,7 @@ ROOT = Path(__file__).parent.parent
 NOTEBOOKS = ROOT / "notebooks"
 KEPT = Path(os.environ.get("EPIVERB_NOTEBOOKS", ROOT / "build" / "notebooks"))
 STYLE = re.compile(r"<style scoped>.*?</style>\s*", re.S)
+COLOURS = re.compile(r"\x1b\[[\d;]*m")
 
 
 def execute(path: Path, **parameters: object) -> Any:
@@ -90,4 +91,5 @@ def _output(output: Any, name: str, images: dict[str, bytes]) -> str:
 
 
 def _text(text: str) -> str:
+    text = COLOURS.sub("", text).replace(f"{ROOT}/", "")
     return f"```text\n{text.rstrip()}\n```" if text.strip() else ""

@@ -31,7 +31,7 @@ class GradingError(EpiverbError, RuntimeError):
 
 
 class EngineError(EpiverbError, RuntimeError):
-    """A model or server that is not there, is gone, or cannot do what was asked."""
+    """A model, server or worker process that is not there, is gone, or cannot do what was asked."""
 
 
 class AlignmentError(EpiverbError, ValueError):
@@ -55,6 +55,11 @@ class MissingExtra(EpiverbError, ImportError):
 
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(f"{package} is not installed. Install it with: pip install 'epiverb[{extra}]'")
+        self._of = package, extra
+
+    def __reduce__(self) -> tuple[type[MissingExtra], tuple[str, str]]:
+        """How it is pickled: with what it was made of, not with its message."""
+        return MissingExtra, self._of
 
 
 def nearest(name: str, choices: Iterable[str]) -> str:

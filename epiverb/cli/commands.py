@@ -28,7 +28,7 @@ class Command:
 COMMANDS: dict[str, Command] = {
     "analyze": Command(
         "epiverb.configs.analyze:AnalyzeConfig",
-        "epiverb.verbs.analyze:analyze",
+        "epiverb.verbs.workers:analyze",
         "epiverb.cli.summary:print_run",
         "epiverb.verbs.analyze:document",
         "epiverb.cli.summary:run_notes",

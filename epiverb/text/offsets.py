@@ -33,7 +33,11 @@ class Flat:
     @classmethod
     def of(cls, texts: pl.Series) -> Flat:
         """The flat bytes of a text column; a null is an empty row. Copies once at most."""
-        array = texts.fill_null("").rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
+        return cls.over(texts.fill_null("").rechunk().to_arrow(compat_level=pl.CompatLevel.oldest()))
+
+    @classmethod
+    def over(cls, array: Any) -> Flat:
+        """The bytes of an Arrow array of large text without nulls, which are not copied."""
         _, offsets, data = array.buffers()
         starts = (
             np.frombuffer(offsets, np.int64, len(array) + 1, 8 * array.offset) if offsets else np.zeros(1, np.int64)

@@ -8,7 +8,7 @@ import json
 import platform
 import re
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -28,13 +28,12 @@ from epiverb.errors import ConfigError, EpiverbError, FormatError
 from epiverb.run import Run, write_json, writing
 from epiverb.schema import SCHEMA_VERSION
 from epiverb.text import lexicon as lexicons
-from epiverb.text.cues import CUES
-from epiverb.text.match import Matcher
-from epiverb.verbs.pipeline import Pipeline, in_order, settle, write_part
+from epiverb.verbs.pipeline import WORKERS, Pipeline, in_order, measure, settle
 from epiverb.verbs.summary import Digest, Part, summarise
 
 if TYPE_CHECKING:
     from epiverb.verbs.grade import Regrade
+    from epiverb.verbs.workers import Workers
 
 SHOWN_SKIPS = 1000
 """Skipped records listed one by one in the summary; the count is always of all."""
@@ -69,8 +68,10 @@ def analyze(
     dry_run: bool = False,
     grading: Regrade | None = None,
     say: Callable[[str], None] | None = None,
+    workers: Workers | None = None,
 ) -> Run | dict[str, Any]:
-    """The finished run; with `dry_run`, how each source would be read and why; with `grading`, its grades are new.
+    """The finished run; with `dry_run`, how each source would be read and why; with `grading`, its grades are new; with
+    `workers`, the traces are measured and written by them.
 
     Raises:
         FormatError: no source held a trace that could be read; the message names the first reason for each.
@@ -86,12 +87,15 @@ def analyze(
     opened, reports = open_all(config)
     if dry_run:
         return _explain(opened, reports, lexes)
-    pipeline = Pipeline(lexes, Matcher((*lexes, CUES)), config.domain, _token_counter(config.tokenizer), grading)
+    measured = workers.run if workers else partial(measure, Pipeline.of(config, lexes, grading))
     out = Path(config.out) if config.out else default_out(config)
     with writing(out, overwrite=config.overwrite or config.out is None) as folder:
         if config.report:
             Thread(target=_ready_report).start()
-        digest = _fill(folder, config, pipeline, opened, reports, progress)
+        frames = raw_batches(config, opened, reports, progress)
+        parts = in_order(partial(measured, folder), enumerate(frames), workers.count if workers else WORKERS)
+        digest = _gathered(parts, opened, reports)
+        settle(folder)
         summary = summarise(digest, lexes, draws=config.draws, seed=config.seed)
         sources = [dataclasses.asdict(report) for report in reports]
         document = {"schema": SCHEMA_VERSION, "run": str(out), "sources": sources, **summary}
@@ -166,31 +170,17 @@ def _explain(opened: list[Any], reports: list[SourceReport], lexes: tuple[Any, .
     }
 
 
-def _fill(
-    folder: Path,
-    config: AnalyzeConfig,
-    pipeline: Pipeline,
-    opened: list[Any],
-    reports: list[SourceReport],
-    progress: Progress | None,
-) -> Digest:
-    """Write the tables of all sources into `folder`; what the estimates need comes back."""
+def _gathered(parts: Iterable[Part], opened: list[Any], reports: list[SourceReport]) -> Digest:
+    """What the estimates need of all batches, which are measured and written as they are asked for."""
     digest = Digest()
-
-    def finish(job: tuple[int, pl.DataFrame]) -> Part:
-        tables = pipeline(job[1])
-        write_part(folder, job[0], tables)
-        return Part.of(tables)
-
     # Hashing a file takes as long as reading it, and neither waits for the other.
     with ThreadPoolExecutor(1) as hasher:
         hashes = [hasher.submit(getattr, source, "sha256", None) for source in opened]
-        for part in in_order(finish, enumerate(raw_batches(config, opened, reports, progress))):
+        for part in parts:
             digest.add(part)
         for report, hashed in zip(reports, hashes, strict=True):
             report.sha256 = hashed.result()
     check_any(reports)
-    settle(folder)
     return digest
 
 
@@ -232,29 +222,6 @@ def raw_batches(
             report.notes.append(f"not read to its end: {str(error).removeprefix(f'{report.path}: ')}")
         batches.close()  # its notes are complete then
         report.notes += source.notes
-
-
-def _token_counter(name: str | None) -> Callable[[pl.Series], pl.Series] | None:
-    """A function from responses to token counts, without special tokens, for a tokenizer folder, file or hub name."""
-    if name is None:
-        return None
-    try:
-        from tokenizers import Tokenizer
-    except ImportError:
-        from epiverb.errors import MissingExtra
-
-        raise MissingExtra("tokenizers", "tokens") from None
-    file = Path(name) / "tokenizer.json" if Path(name).is_dir() else Path(name)
-    try:
-        tokenizer = Tokenizer.from_file(str(file)) if file.is_file() else Tokenizer.from_pretrained(name)
-    except Exception as error:
-        raise ConfigError(f"--tokenizer {name}: {' '.join(str(error).split())[:200]}") from None
-
-    def count(responses: pl.Series) -> pl.Series:
-        encoded = tokenizer.encode_batch_fast(responses.to_list(), add_special_tokens=False)
-        return pl.Series([len(one.ids) for one in encoded], dtype=pl.Int64)
-
-    return count
 
 
 def manifest(config: Any, lexes: tuple[Any, ...], reports: list[SourceReport]) -> dict[str, Any]:

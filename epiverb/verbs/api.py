@@ -19,7 +19,7 @@ def analyze(*sources: str, **settings: Any) -> Run:
     >>> run = analyze("data/traces/before.jsonl", report=False)  # doctest: +SKIP
     >>> run.hits.groupby("category").size()  # doctest: +SKIP
     """
-    from epiverb.verbs import analyze as verb
+    from epiverb.verbs import workers as verb
 
     run = verb.analyze(build(AnalyzeConfig, {"sources": [str(source) for source in sources], **settings}))
     assert isinstance(run, Run)  # a dry run is not asked for

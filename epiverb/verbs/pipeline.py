@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import polars as pl
 
+from epiverb.errors import ConfigError, MissingExtra
 from epiverb.measures.base import Batch, Hits, by_lexicon
 from epiverb.measures.compute import compute
 from epiverb.run import conform, write_table
@@ -24,8 +25,10 @@ from epiverb.text.cues import CUES
 from epiverb.text.match import Matcher
 from epiverb.text.offsets import Flat
 from epiverb.text.words import Words
+from epiverb.verbs.summary import Part
 
 if TYPE_CHECKING:
+    from epiverb.configs.analyze import AnalyzeConfig
     from epiverb.text.lexicon import Lexicon
 
 X = TypeVar("X")
@@ -68,12 +71,17 @@ class Pipeline:
     count_tokens: Callable[[pl.Series], pl.Series] | None = None
     grade: Callable[[pl.DataFrame], pl.DataFrame] | None = None
 
-    def __call__(self, raw: pl.DataFrame) -> Tables:
-        """The tables of one batch of raw records."""
+    @classmethod
+    def of(cls, config: AnalyzeConfig, lexes: tuple[Lexicon, ...], grade: Any = None) -> Pipeline:
+        """What `analyze` runs with these settings."""
+        return cls(lexes, Matcher((*lexes, CUES)), config.domain, token_counter(config.tokenizer), grade)
+
+    def __call__(self, raw: pl.DataFrame, flat: Flat | None = None) -> Tables:
+        """The tables of one batch of raw records; `flat` are the bytes of the responses, where there are such already."""
         if self.grade is not None:
             raw = self.grade(raw)
         responses = raw["response"]
-        flat = Flat.of(responses)
+        flat = flat or Flat.of(responses)
         text = Words(flat)
         n_words = pl.Series("n_words", text.of_rows(), dtype=pl.Int64)
         frame = raw.with_columns(loops.find(responses, flat)["loop_start"], n_words)
@@ -94,20 +102,49 @@ class Pipeline:
         return Tables(traces, found.head(len(found) - len(named[CUES.name].row)), values, points, text)
 
 
-def in_order(function: Callable[[X], Y], items: Iterable[X]) -> Iterator[Y]:
-    """`function` of each item, in order, `WORKERS` at a time; at most one finished result waits."""
-    with ThreadPoolExecutor(WORKERS) as pool:
+def token_counter(name: str | None) -> Callable[[pl.Series], pl.Series] | None:
+    """A function from responses to token counts, without special tokens, for a tokenizer folder, file or hub name."""
+    if name is None:
+        return None
+    try:
+        from tokenizers import Tokenizer
+    except ImportError:
+        raise MissingExtra("tokenizers", "tokens") from None
+    file = Path(name) / "tokenizer.json" if Path(name).is_dir() else Path(name)
+    try:
+        tokenizer = Tokenizer.from_file(str(file)) if file.is_file() else Tokenizer.from_pretrained(name)
+    except Exception as error:
+        raise ConfigError(f"--tokenizer {name}: {' '.join(str(error).split())[:200]}") from None
+
+    def count(responses: pl.Series) -> pl.Series:
+        encoded = tokenizer.encode_batch_fast(responses.to_list(), add_special_tokens=False)
+        return pl.Series([len(one.ids) for one in encoded], dtype=pl.Int64)
+
+    return count
+
+
+def in_order(function: Callable[[X], Y], items: Iterable[X], at_once: int = WORKERS) -> Iterator[Y]:
+    """`function` of each item, in order, so many at a time; at most one finished result waits."""
+    with ThreadPoolExecutor(at_once) as pool:
         pending: deque[Any] = deque()
         try:
             for item in items:
                 pending.append(pool.submit(function, item))
-                if len(pending) > WORKERS:
+                if len(pending) > at_once:
                     yield pending.popleft().result()
             while pending:
                 yield pending.popleft().result()
         finally:
             for future in pending:
                 future.cancel()
+
+
+def measure(pipeline: Pipeline, folder: Path, batch: tuple[int, pl.DataFrame], flat: Flat | None = None) -> Part:
+    """Measure a batch and write its tables as the parts of its number; what the estimates need comes back."""
+    number, raw = batch
+    tables = pipeline(raw, flat)
+    write_part(folder, number, tables)
+    return Part.of(tables)
 
 
 def write_part(folder: Path, number: int, tables: Tables) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +20,12 @@ from epiverb.text import lexicon as lexicons
 from epiverb.text.cues import CUES
 from epiverb.text.match import Matcher
 from epiverb.verbs.analyze import SHOWN_SKIPS, SourceReport, manifest
-from epiverb.verbs.pipeline import Pipeline, in_order, settle, write_part
+from epiverb.verbs.pipeline import Pipeline, in_order, measure, settle
 from epiverb.verbs.sampling.job import public
 from epiverb.verbs.sampling.notes import recovered, write_notes
 from epiverb.verbs.sampling.rows import table_rows
 from epiverb.verbs.sampling.store import FINISHING, IDENTITY, PARTS
-from epiverb.verbs.summary import Digest, Part, summarise
+from epiverb.verbs.summary import Digest, summarise
 
 if TYPE_CHECKING:
     from epiverb.text.lexicon import Lexicon
@@ -89,12 +90,7 @@ def _write_tables(folder: Path, session: Session, lexes: tuple[Lexicon, ...]) ->
     digest = Digest()
     pipeline = Pipeline(lexes, Matcher((*lexes, CUES)), session.job.config.domain)
 
-    def measure(item: tuple[int, pl.DataFrame]) -> Part:
-        tables = pipeline(item[1])
-        write_part(folder, item[0], tables)
-        return Part.of(tables)
-
-    for part in in_order(measure, enumerate(_batches(session))):
+    for part in in_order(partial(measure, pipeline, folder), enumerate(_batches(session))):
         digest.add(part)
     write_notes(folder, session.store.scan("notes").collect())
     settle(folder)

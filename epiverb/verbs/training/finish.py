@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +20,9 @@ from epiverb.text.cues import CUES
 from epiverb.text.match import Matcher
 from epiverb.train import recorded
 from epiverb.verbs.analyze import SourceReport, manifest
-from epiverb.verbs.pipeline import Pipeline, in_order, settle, write_part
+from epiverb.verbs.pipeline import Pipeline, in_order, measure, settle
 from epiverb.verbs.sampling.finish import PROBLEMS, write_problems
-from epiverb.verbs.summary import Digest, Part, summarise
+from epiverb.verbs.summary import Digest, summarise
 from epiverb.verbs.training.course import course, last
 from epiverb.verbs.training.folder import checkpoints
 from epiverb.verbs.training.plan import method_of
@@ -80,12 +81,7 @@ def _write_tables(folder: Path, record: recorded.Recorded, lexes: tuple[Lexicon,
     digest = Digest()
     pipeline = Pipeline(lexes, Matcher((*lexes, CUES)), {})
 
-    def measure(item: tuple[int, pl.DataFrame]) -> Part:
-        tables = pipeline(item[1])
-        write_part(folder, item[0], tables)
-        return Part.of(tables)
-
-    for part in in_order(measure, enumerate(record.frames())):
+    for part in in_order(partial(measure, pipeline, folder), enumerate(record.frames())):
         digest.add(part)
     for name, more in (("values", record.values()), ("points", record.points())):
         path = folder / f"{name}.parquet"
