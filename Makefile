@@ -44,7 +44,7 @@ lint: install
 docs: install  ## write docs/cli.md and docs/tables.md anew from the code
 	$(BIN)/python docs/generate.py
 
-guide: docs  ## the documentation site, in site/; a warning is an error
+guide: docs  ## the documentation site, in site/, with the notebooks executed (minutes, once); a warning is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 bench: install  ## each against its named rival; prints ratios

@@ -48,7 +48,13 @@ def _environment() -> dict[str, str]:
     """That of this process, with this checkout and its `epiverb` first, one thread, and plain text."""
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    fixed = {"OMP_NUM_THREADS": "1", "COLUMNS": "100", "NO_COLOR": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+    fixed = {
+        "PYTHONWARNINGS": "ignore:IProgress not found",
+        "OMP_NUM_THREADS": "1",
+        "COLUMNS": "100",
+        "NO_COLOR": "1",
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+    }
     return {**os.environ, **fixed, "PYTHONPATH": path, "PATH": programs}
 
 
@@ -74,7 +80,7 @@ def page(notebook: Any, name: str) -> tuple[str, dict[str, bytes]]:
             parts.append(f"```python\n{cell.source}\n```")
             parts += [_output(output, name, images) for output in cell.outputs]
     parts.insert(1, f"*Executed from [`notebooks/{name}.ipynb`](../notebooks/{name}.ipynb).*")
-    return "\n\n".join(filter(None, parts)) + "\n", images
+    return "\n\n".join(filter(None, parts)).replace(f"{ROOT}/", "") + "\n", images
 
 
 def _output(output: Any, name: str, images: dict[str, bytes]) -> str:
@@ -85,11 +91,13 @@ def _output(output: Any, name: str, images: dict[str, bytes]) -> str:
         file = f"{name}-{len(images) + 1}.png"
         images[file] = base64.b64decode(data["image/png"])
         return f"![Figure {len(images)}]({file}){{ .figure }}"
+    if "text/markdown" in data:
+        return str(data["text/markdown"])
     if "text/html" in data:
         return f'<div class="output">\n{STYLE.sub("", data["text/html"])}\n</div>'
     return _text(data.get("text/plain", ""))
 
 
 def _text(text: str) -> str:
-    text = COLOURS.sub("", text).replace(f"{ROOT}/", "")
+    text = COLOURS.sub("", text)
     return f"```text\n{text.rstrip()}\n```" if text.strip() else ""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 _LINE = re.compile(r"(?P<name>[\w.-]+)\s*(\[[^\]]*\])?\s*(?P<versions>[^;]*?)\s*(;(?P<marker>.*))?")
 _EXTRA = re.compile(r"""extra\s*==\s*["']([\w-]+)["']""")
-_MODULES = {"pyyaml": "yaml"}
+_MODULES = {"pyyaml": "yaml", "mkdocs-material": "material"}
 """Packages whose module has another name than theirs with `_` for `-`."""
 
 

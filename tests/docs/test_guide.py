@@ -28,16 +28,20 @@ def blocks(page: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\b[^\n]*\n(.*?)^```", (GUIDE / page).read_text("utf-8"), re.M | re.S)
 
 
-def python(*args: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+def python(*args: object, cwd: Path, env: dict[str, str] = ENV) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, *map(str, args)], cwd=cwd, env=ENV, capture_output=True, text=True, timeout=300
+        [sys.executable, *map(str, args)], cwd=cwd, env=env, capture_output=True, text=True, timeout=300
     )
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    out = tmp_path_factory.mktemp("site")
-    done = python("-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", out, cwd=ROOT)
+    """The built site; its notebooks are not executed here but in tests/report/test_notebooks.py."""
+    out, books = tmp_path_factory.mktemp("site"), tmp_path_factory.mktemp("books")
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        (books / path.name).write_text(path.read_text("utf-8"), "utf-8")
+    command = ("-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", out)
+    done = python(*command, cwd=ROOT, env={**ENV, "EPIVERB_NOTEBOOKS": str(books)})
     assert done.returncode == 0, done.stdout + done.stderr
     return out
 
@@ -73,7 +77,9 @@ def test_a_foreign_script_would_be_seen():
 def test_every_guide_page_is_in_the_navigation(site):
     text = (ROOT / "mkdocs.yml").read_text("utf-8")
     assert {path.name for path in GUIDE.glob("*.md")} == set(re.findall(r"guide/([\w-]+\.md)", text))
-    assert {path.name for path in (ROOT / "docs/design").glob("*.md")} == set(re.findall(r"design/([\w-]+\.md)", text))
+    listed = (site / "index.html").read_text("utf-8")
+    for path in [*(ROOT / "docs/design").glob("*.md"), *(ROOT / "notebooks").glob("*.ipynb")]:
+        assert f'href="{path.parent.name}/{path.stem}.html"' in listed
 
 
 # Each in a module of its own, as a script. Not by `import`: its lock would be held while threads look up what was added.
