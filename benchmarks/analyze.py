@@ -12,6 +12,7 @@ numbers put in so that no two responses are the same (dictionary encoding must n
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -20,6 +21,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -90,15 +92,40 @@ def _numbered(words: list[str], rng: random.Random) -> list[str]:
 
 
 def timed(command: list[str]) -> tuple[float, float, str]:
-    """Wall seconds, peak resident memory in MB, and standard output of a command in a fresh process."""
+    """Wall seconds, peak memory in MB, and standard output of a command in a fresh process.
+
+    Memory is that of the process and its workers together, looked at five times a second; pages that they share count in each.
+    """
     env = {key: value for key, value in os.environ.items() if key not in HINDRANCES}
     start = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env)
+    peak, ended = 0.0, threading.Event()
+
+    def watch() -> None:
+        nonlocal peak
+        while not ended.wait(0.2):
+            peak = max(peak, resident(process.pid))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
     output = process.stdout.read()
+    ended.set()
+    watcher.join()
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         sys.exit(f"failed: {' '.join(command)}")
-    return time.perf_counter() - start, usage.ru_maxrss / 1e3, output
+    return time.perf_counter() - start, max(peak, usage.ru_maxrss / 1e3), output
+
+
+def resident(pid: int) -> float:
+    """MB in memory of a process and its children; 0 of one that has ended."""
+    total = 0.0
+    with contextlib.suppress(OSError, IndexError, ValueError):
+        total = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+        for task in os.listdir(f"/proc/{pid}/task"):
+            children = Path(f"/proc/{pid}/task/{task}/children").read_text().split()
+            total += sum(resident(int(child)) for child in children)
+    return total
 
 
 def best(command: list[str], repeat: int, before: object = None) -> tuple[float, float]:

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from epiverb.run import Run
     from epiverb.verbs.summary import Part
 
-ENOUGH = 64 << 20
-"""Bytes of input from which workers pay."""
+ENOUGH = 256 << 20
+"""Bytes of input from which workers pay: what they save on 250 MB is what their start costs."""
 MOST = 3
 """Workers: this process cannot read for more, and each takes some 250 MB of memory."""
 START = "import sys; sys.path[:] = sys.argv[3:]; from epiverb.verbs.workers import main; main(*map(int, sys.argv[1:3]))"
